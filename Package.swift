@@ -1,0 +1,150 @@
+// swift-tools-version: 6.2
+// The folders under Sources/ are the floors of ARCHITECTURE.md: a target depends only on lower floors
+// (Tests/TidyTests checks the imports against this file).
+
+import Foundation
+import PackageDescription
+
+/// `APUS_ENGINE_ONLY=1` leaves out everything above the engine and the object rules, and with it every
+/// dependency but swift-crypto: engine tests and sanitizer builds then start in a minute instead of six.
+let engineOnly = ProcessInfo.processInfo.environment["APUS_ENGINE_ONLY"] == "1"
+
+let language: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// For targets whose work is rules and text, where every use of raw memory must be spelled out.
+let strict: [SwiftSetting] = language + [.strictMemorySafety()]
+
+/// For targets whose work is raw memory: codecs, disks, the log, the socket-to-disk path.
+let bytes: [SwiftSetting] = language
+
+// MD5, SHA-2, HMAC, scrypt and AES: BoringSSL's assembly, no code of ours.
+var dependencies: [Package.Dependency] = [
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2")
+]
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+
+var products: [Product] = []
+
+var targets: [Target] = [
+    // Floor 0: system libraries, units, codecs, the only file system calls.
+    .systemLibrary(name: "CLZ4", path: "Sources/System/CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
+    .systemLibrary(name: "CSQLite", path: "Sources/System/CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CZlib", path: "Sources/System/CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "CXXHash", path: "Sources/System/CXXHash"),
+    .target(name: "CLinux", path: "Sources/System/CLinux"),
+    .target(name: "Primitives", dependencies: ["CLinux"], path: "Sources/System/Primitives", swiftSettings: bytes),
+    .target(
+        name: "Codecs", dependencies: ["CLZ4", "CXXHash", "CZlib", "Primitives", crypto],
+        path: "Sources/System/Codecs", swiftSettings: bytes),
+    .target(name: "Disks", dependencies: ["CLinux", "Primitives"], path: "Sources/System/Disks", swiftSettings: bytes),
+
+    // Floor 1.
+    .target(
+        name: "Chunks", dependencies: ["CSQLite", "Codecs", "Disks", "Primitives"],
+        path: "Sources/Engine/Chunks", swiftSettings: bytes),
+    .target(name: "Rings", dependencies: ["Codecs", "Primitives"], path: "Sources/Placement/Rings", swiftSettings: strict),
+
+    // Floor 3 (the part that needs no other package).
+    .target(
+        name: "Objects", dependencies: ["Chunks", "Codecs", "Primitives", "Rings"],
+        path: "Sources/Services/Objects", swiftSettings: strict),
+
+    .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: bytes),
+    .testTarget(name: "CodecsTests", dependencies: ["Codecs", "Primitives"], swiftSettings: bytes),
+    .testTarget(name: "DisksTests", dependencies: ["Disks", "Primitives"], swiftSettings: bytes),
+    .testTarget(name: "ChunksTests", dependencies: ["Chunks", "Codecs", "Disks", "Primitives"], swiftSettings: bytes),
+    .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives"], swiftSettings: bytes),
+    .testTarget(
+        name: "ObjectsTests", dependencies: ["Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"],
+        swiftSettings: bytes),
+]
+
+if !engineOnly {
+    dependencies += [
+        // The object path's transport (HTTP/1.1 parser, event loops) and TLS.
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        // The control planes' router and server.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        // control.db: typed rows, migrations.
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        // Both commands' arguments, the daemon's configuration sources, its log, its service group.
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ]
+    let nio: [Target.Dependency] = [
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    ]
+    let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+    let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
+    let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+    let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+    let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+    let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+    let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+    products += [
+        .executable(name: "apusd", targets: ["apusd"]),
+        .executable(name: "apus", targets: ["apus"]),
+    ]
+    targets += [
+        // Floor 2.
+        .target(name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
+        // Floor 3.
+        .target(
+            name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
+            path: "Sources/Services/Identity", swiftSettings: strict),
+        // Floor 4. HTTPFace is what the faces share, so it lies below its neighbours.
+        .target(
+            name: "HTTPFace", dependencies: ["Primitives", "Codecs", logging] + nio,
+            path: "Sources/API/HTTPFace", swiftSettings: bytes),
+        .target(
+            name: "ObjectAPI", dependencies: ["HTTPFace", "Objects", "Chunks", "Codecs", "Primitives", logging] + nio,
+            path: "Sources/API/ObjectAPI", swiftSettings: bytes),
+        .target(
+            name: "IdentityAPI", dependencies: ["HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging],
+            path: "Sources/API/IdentityAPI", swiftSettings: strict),
+        // Floor 5.
+        .target(
+            name: "Daemon",
+            dependencies: [
+                "Chunks", "Codecs", "Disks", "HTTPFace", "Identity", "IdentityAPI", "ObjectAPI", "Objects",
+                "Primitives", "Records", "Rings", hummingbird, hummingbirdTLS, logging, configuration, lifecycle,
+            ] + nio,
+            path: "Sources/Daemon/Daemon", swiftSettings: bytes),
+        .executableTarget(name: "apusd", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apusd", swiftSettings: strict),
+        .executableTarget(name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
+
+        .testTarget(name: "IdentityTests", dependencies: ["Identity", "Records", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "IdentityAPITests",
+            dependencies: [
+                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ], swiftSettings: bytes),
+        .testTarget(name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "ObjectAPITests",
+            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"] + nio,
+            swiftSettings: bytes),
+        .testTarget(name: "DaemonTests", dependencies: ["Daemon", "Primitives"], swiftSettings: bytes),
+        .testTarget(name: "TidyTests", swiftSettings: bytes),
+    ]
+}
+
+let package = Package(name: "apus", products: products, dependencies: dependencies, targets: targets)

@@ -1,0 +1,26 @@
+package import Primitives
+
+/// What the faces need of Identity; bound on the top floor.
+package protocol Authenticator: Sendable {
+    /// From memory only; nil means: ask `caller(token:)` on a work thread.
+    func cachedCaller(token: String) -> Caller?
+    /// Verifies the token: nil if it is unknown, expired or revoked. May block; throws when it can't tell (503).
+    func caller(token: String) throws -> Caller?
+    /// v1 auth: `user` is `project:user` (or `user`). nil if name or key are wrong. Slow by design (scrypt): only on
+    /// the authenticator's own bounded threads, which `signIn` hops to itself.
+    func signIn(v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void)
+}
+
+/// What v1 auth answers with.
+package struct V1Grant: Sendable {
+    package var token: String
+    /// The storage account, e.g. `AUTH_{project id}`.
+    package var account: String
+    /// Seconds until the token ends.
+    package var expiresIn: Int64
+    package init(token: String, account: String, expiresIn: Int64) {
+        self.token = token
+        self.account = account
+        self.expiresIn = expiresIn
+    }
+}

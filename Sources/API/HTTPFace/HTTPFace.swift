@@ -1,0 +1,1 @@
+// HTTPFace: to come.

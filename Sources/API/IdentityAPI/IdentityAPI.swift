@@ -1,0 +1,1 @@
+// IdentityAPI: to come.

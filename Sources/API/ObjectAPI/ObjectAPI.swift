@@ -1,0 +1,1 @@
+// ObjectAPI: to come.

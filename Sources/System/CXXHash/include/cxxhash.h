@@ -1,0 +1,3 @@
+#ifndef APUS_CXXHASH_H
+#define APUS_CXXHASH_H
+#endif

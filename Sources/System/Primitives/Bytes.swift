@@ -1,0 +1,41 @@
+/// An immutable byte string ordered bytewise, as object, container and account names are.
+///
+/// Names differ by case and by Unicode normalisation, so they are never compared as `String`.
+package struct Bytes: Sendable, Hashable, Comparable, ExpressibleByStringLiteral, CustomStringConvertible {
+    package let storage: [UInt8]
+
+    package init(_ storage: [UInt8]) { self.storage = storage }
+    package init(_ slice: some Sequence<UInt8>) { self.storage = Array(slice) }
+    package init(_ string: String) { self.storage = Array(string.utf8) }
+    package init(stringLiteral value: String) { self.init(value) }
+
+    package var count: Int { storage.count }
+    package var isEmpty: Bool { storage.isEmpty }
+
+    /// The bytes as text; ill-formed UTF-8 is repaired with U+FFFD (names were validated at the door).
+    package var string: String { String(decoding: storage, as: UTF8.self) }
+    package var description: String { string }
+
+    package func hasPrefix(_ prefix: Bytes) -> Bool { storage.starts(with: prefix.storage) }
+
+    package static func < (a: Bytes, b: Bytes) -> Bool {
+        compare(a.storage, b.storage) < 0
+    }
+
+    /// `memcmp` order; a proper prefix sorts first. Negative, zero or positive.
+    @inline(__always)
+    package static func compare(_ a: [UInt8], _ b: [UInt8]) -> Int {
+        unsafe a.withUnsafeBytes { x in
+            unsafe b.withUnsafeBytes { y in
+                let n = min(x.count, y.count)
+                if n > 0 {
+                    let order = unsafe memcmp(x.baseAddress!, y.baseAddress!, n)
+                    if order != 0 { return Int(order) }
+                }
+                return x.count - y.count
+            }
+        }
+    }
+}
+
+private import Glibc
