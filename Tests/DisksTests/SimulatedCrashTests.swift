@@ -57,7 +57,7 @@ import Testing
             }
             return (0..<4).map { bytes[$0 * 512] }
         }
-        #expect(all.count >= 10)
+        #expect(all.count >= 8)
         #expect(all.isSuperset(of: [[1, 1, 1, 1], [2, 2, 2, 2], [2, 1, 1, 1], [1, 2, 2, 2]]))
     }
 
