@@ -38,14 +38,14 @@ extension ChunkStore {
     func applyFrozen(_ overlay: Overlay) -> Bool {
         guard var position = overlay.position else { return true }
         #if DEBUG
-        if configuration.mutant == .forgetAppliedLSN { position.lsn -= 1 }
+            if configuration.mutant == .forgetAppliedLSN { position.lsn -= 1 }
         #endif
         do throws(IndexError) {
             try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
             #if DEBUG
-            if configuration.mutant != .skipCheckpoint { try index.checkpoint() }
+                if configuration.mutant != .skipCheckpoint { try index.checkpoint() }
             #else
-            try index.checkpoint()
+                try index.checkpoint()
             #endif
         } catch {
             // A failed flush is never retried: what it covered may be lost although a second one succeeds.
@@ -74,7 +74,8 @@ extension ChunkStore {
     private func applySecond(_ overlay: Overlay, _ position: IndexPosition) {
         guard let secondIndex, !applierMutex.withLock({ applierState.value.secondHasFailed }) else { return }
         do throws(IndexError) {
-            try secondIndex.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
+            try secondIndex.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal)
+            }
             try secondIndex.checkpoint()
             applierMutex.withLock { setApplied(1, position.lsn) }
         } catch {

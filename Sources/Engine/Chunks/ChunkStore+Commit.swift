@@ -95,7 +95,7 @@ extension ChunkStore {
         if readOnlyReason == nil, committer.value.log.needsSeal {
             var seals = true
             #if DEBUG
-            if configuration.mutant == .skipSeal { seals = false }
+                if configuration.mutant == .skipSeal { seals = false }
             #endif
             if seals {
                 do throws(StateLog.AppendError) {
@@ -137,9 +137,9 @@ extension ChunkStore {
         let log = committer.value.log
         let records = group.map(\.encoded)
         #if DEBUG
-        if configuration.mutant == .acknowledgeBeforeSync {
-            for submission in group { submission.completion(.success(())) }
-        }
+            if configuration.mutant == .acknowledgeBeforeSync {
+                for submission in group { submission.completion(.success(())) }
+            }
         #endif
         let appended: StateLog.Appended
         do throws(StateLog.AppendError) {
@@ -166,12 +166,15 @@ extension ChunkStore {
         memoryMutex.withLock {
             for (submission, payloadOffset) in zip(group, appended.payloadOffsets) {
                 var record = submission.record
-                if case .putObject(let key, let id, var row, let replaced) = record, submission.encoded.payload.count > 0 {
+                if case .putObject(let key, let id, var row, let replaced) = record,
+                    submission.encoded.payload.count > 0
+                {
                     row.body = .inline(
                         Extent(
                             segment: appended.segment, offset: UInt32(appended.groupOffset + payloadOffset),
                             storedBytes: UInt32(submission.encoded.payload.count),
-                            isLZ4: submission.encoded.flags & GroupEntry.lz4Flag != 0, tag: submission.encoded.payloadHash))
+                            isLZ4: submission.encoded.flags & GroupEntry.lz4Flag != 0,
+                            tag: submission.encoded.payloadHash))
                     record = .putObject(key, id: id, row, replaced: replaced)
                 }
                 applyToMemory(record)
@@ -180,11 +183,11 @@ extension ChunkStore {
             memory.value.active.advance(to: currentPosition(), logBytes: appended.totalBytes)
         }
         #if DEBUG
-        if configuration.mutant == .acknowledgeBeforeSync {
-            for submission in group { submission.hold?.release() }
-            freezeIfDue()
-            return
-        }
+            if configuration.mutant == .acknowledgeBeforeSync {
+                for submission in group { submission.hold?.release() }
+                freezeIfDue()
+                return
+            }
         #endif
         finish(group, .success(()))
         freezeIfDue()
@@ -203,7 +206,8 @@ extension ChunkStore {
                     key,
                     ContainerRow(
                         account: key.account, name: key.name, id: id, created: created, modified: timestamp,
-                        attributes: attributes, objectCount: counted?.objectCount ?? 0, byteCount: counted?.byteCount ?? 0))
+                        attributes: attributes, objectCount: counted?.objectCount ?? 0,
+                        byteCount: counted?.byteCount ?? 0))
             }
         case .deleteContainer(let key, _, _):
             memory.value.containerRows.remove(key)
@@ -265,8 +269,11 @@ extension ChunkStore {
         }
         let age = MonotonicClock.now() - committer.value.overlayStarted
         let isFull =
-            overlay.operationCount >= configuration.overlayOperationsMax || overlay.logBytes >= configuration.overlayLogBytesMax
-        guard isFull || (configuration.isThreaded && age >= UInt64(Limits.overlayAgeSecondsMax) * 1_000_000_000) else { return }
+            overlay.operationCount >= configuration.overlayOperationsMax
+            || overlay.logBytes >= configuration.overlayLogBytesMax
+        guard isFull || (configuration.isThreaded && age >= UInt64(Limits.overlayAgeSecondsMax) * 1_000_000_000) else {
+            return
+        }
         freeze()
     }
 

@@ -1,5 +1,6 @@
-package import Disks
 import Codecs
+package import Disks
+private import Glibc
 import Primitives
 import Synchronization
 
@@ -44,6 +45,8 @@ struct OpenParts {
     var bytesStored: Int64
     var readOnly: ReadOnlyReason?
     var report: RecoveryReport
+    /// Where each index copy that leads or follows stands.
+    var appliedLSN: [UInt64]
 }
 
 extension ChunkStore {
@@ -71,11 +74,15 @@ extension ChunkStore {
             case .absent:
                 superblock = try make(disk, indexes, configuration, random)
                 isNew = true
-            case .damaged: throw .unusable("both copies of SUPER are damaged: restore SUPER from a backup, or run apus salvage")
+            case .damaged:
+                throw .unusable("both copies of SUPER are damaged: restore SUPER from a backup, or run apus salvage")
             case .otherVersion(let version):
-                throw .unusable("the store has format version \(version), this program knows \(Superblock.version): use the program that wrote it")
+                throw .unusable(
+                    "the store has format version \(version), this program knows \(Superblock.version): use the program that wrote it"
+                )
             case .unknownFeatures(let bits):
-                throw .unusable("the store uses features this program does not know (bits \(bits)): use a newer program")
+                throw .unusable(
+                    "the store uses features this program does not know (bits \(bits)): use a newer program")
             case .disk(let cause): throw .disk(cause)
             }
         }
@@ -90,6 +97,7 @@ extension ChunkStore {
         parts.report.milliseconds = Int((MonotonicClock.now() - started) / 1_000_000)
         let store = ChunkStore(parts: parts, configuration: configuration)
         store.updateSpace()
+        store.applierState.value.applied = parts.appliedLSN
         if configuration.isThreaded {
             startThread(name: "committer") { store.commitLoop() }
             startThread(name: "applier") { store.applyLoop() }
@@ -102,20 +110,19 @@ extension ChunkStore {
     private static func make(
         _ disk: any Disk, _ indexes: any IndexOpener, _ configuration: Configuration, _ random: (Int) -> [UInt8]
     ) throws(ChunkError) -> Superblock {
-        guard configuration.segmentBytes % 65_536 == 0, (524_288...67_108_864).contains(configuration.segmentBytes) else {
+        guard configuration.segmentBytes % 65_536 == 0, (524_288...67_108_864).contains(configuration.segmentBytes)
+        else {
             throw .unusable("a segment has 512 KiB to 64 MiB, in steps of 64 KiB")
         }
+        let hasSegments: Bool
         do throws(DiskError) {
             try disk.makeDirectory(SegmentTable.folder)
-            guard try SegmentTable.existing(disk).isEmpty else {
-                throw ChunkError.unusable("there are segments but no SUPER: restore SUPER from a backup, or run apus salvage")
-            }
-        } catch let error as ChunkError {
-            throw error
-        } catch let error as DiskError {
-            throw .disk(error)
+            hasSegments = try !SegmentTable.existing(disk).isEmpty
         } catch {
-            preconditionFailure("typed throws name both")
+            throw .disk(error)
+        }
+        guard !hasSegments else {
+            throw .unusable("there are segments but no SUPER: restore SUPER from a backup, or run apus salvage")
         }
         do throws(IndexError) {
             for copy in 0..<indexes.copies {
@@ -147,7 +154,8 @@ extension ChunkStore {
         let segments: SegmentTable
         do throws(DiskError) {
             let existing = try SegmentTable.existing(disk)
-            segments = SegmentTable(disk: disk, superblock: superblock, existing: existing, mutant: configuration.mutant)
+            segments = SegmentTable(
+                disk: disk, superblock: superblock, existing: existing, mutant: configuration.mutant)
             try segments.removeLeftoverSpares()
         } catch {
             throw .disk(error)
@@ -161,7 +169,7 @@ extension ChunkStore {
         if let position = copies.firstPosition, try !hasLastGroup(position, segments) {
             readOnly = .logBehindIndex(indexLSN: position.lsn, logLSN: 0)
             #if DEBUG
-            if configuration.mutant == .ignoreIndexAhead { readOnly = nil }
+                if configuration.mutant == .ignoreIndexAhead { readOnly = nil }
             #endif
         }
 
@@ -188,7 +196,8 @@ extension ChunkStore {
                 stored += Int64(header.totalBytes)
                 overlay.advance(
                     to: IndexPosition(
-                        lsn: header.nextLSN - 1, segment: header.segment, endOffset: header.offset + UInt32(header.totalBytes),
+                        lsn: header.nextLSN - 1, segment: header.segment,
+                        endOffset: header.offset + UInt32(header.totalBytes),
                         lastGroupOffset: header.offset, lastGroupHash: header.hash, nextID: nextID,
                         newestTimestampTicks: newest.ticks, bytesLogical: logical, bytesStored: stored),
                     logBytes: header.totalBytes)
@@ -205,23 +214,28 @@ extension ChunkStore {
             }
             var syncsTail = readOnly == nil
             #if DEBUG
-            if configuration.mutant == .skipTailSync { syncsTail = false }
+                if configuration.mutant == .skipTailSync { syncsTail = false }
             #endif
             if syncsTail { try syncSegments(outcome.scanned, segments) }
         }
         #if DEBUG
-        if configuration.mutant == .reuseID { nextID = copies.firstPosition?.nextID ?? 1 }
+            if configuration.mutant == .reuseID { nextID = copies.firstPosition?.nextID ?? 1 }
         #endif
         try dropOrphans(overlay, index, seal, configuration.mutant, &report)
         if let second = copies.second {
-            try catchUp(second, from: copies.secondPosition, upTo: copies.firstPosition, scanner, seal, index, copies.firstCopy == 0 ? 1 : 0, &report)
+            try catchUp(
+                second, from: copies.secondPosition, upTo: copies.firstPosition, scanner, seal, index,
+                copies.firstCopy == 0 ? 1 : 0, &report)
         }
         return OpenParts(
             disk: disk, superblock: superblock, segments: segments,
-            spares: SpareSegments(segments: segments, zeroFilled: configuration.zeroFillsSpares && configuration.isThreaded),
-            bulk: BulkSegments(segments: segments), index: index, secondIndex: copies.second, lock: lock, overlay: overlay,
+            spares: SpareSegments(
+                segments: segments, zeroFilled: configuration.zeroFillsSpares && configuration.isThreaded),
+            bulk: BulkSegments(segments: segments), index: index, secondIndex: copies.second, lock: lock,
+            overlay: overlay,
             tail: tail, nextID: nextID, newestTimestamp: newest, bytesLogical: logical, bytesStored: stored,
-            readOnly: readOnly, report: report)
+            readOnly: readOnly, report: report,
+            appliedLSN: Array(repeating: copies.firstPosition?.lsn ?? 0, count: copies.second == nil ? 1 : 2))
     }
 
     // MARK: The index copies
@@ -236,7 +250,9 @@ extension ChunkStore {
 
     /// Opens what can be opened; the copy that is further on leads. A copy that does not open is put aside and
     /// made again; if none does, the operator decides.
-    private static func openIndexes(_ indexes: any IndexOpener, _ report: inout RecoveryReport) throws(ChunkError) -> Copies {
+    private static func openIndexes(_ indexes: any IndexOpener, _ report: inout RecoveryReport) throws(ChunkError)
+        -> Copies
+    {
         var opened: [(copy: Int, index: any IndexStore, position: IndexPosition?)] = []
         var failures: [Int] = []
         var reasons: [String] = []
@@ -250,7 +266,9 @@ extension ChunkStore {
             }
         }
         guard !opened.isEmpty else {
-            throw .unusable("no copy of the index can be opened (\(reasons.joined(separator: "; "))): run apus salvage into a new store")
+            throw .unusable(
+                "no copy of the index can be opened (\(reasons.joined(separator: "; "))): run apus salvage into a new store"
+            )
         }
         opened.sort { ($0.position?.lsn ?? 0, 1 - $0.copy) > ($1.position?.lsn ?? 0, 1 - $1.copy) }
         var copies = Copies(first: opened[0].index, firstCopy: opened[0].copy, firstPosition: opened[0].position)
@@ -274,7 +292,8 @@ extension ChunkStore {
     /// Brings the other copy to where the first one stands, by folding the log that it missed; one that has
     /// nothing is filled from the first, row by row.
     private static func catchUp(
-        _ second: any IndexStore, from: IndexPosition?, upTo target: IndexPosition?, _ scanner: LogScanner, _ seal: RowSeal,
+        _ second: any IndexStore, from: IndexPosition?, upTo target: IndexPosition?, _ scanner: LogScanner,
+        _ seal: RowSeal,
         _ first: any IndexStore, _ copy: Int, _ report: inout RecoveryReport
     ) throws(ChunkError) {
         guard let target, (from?.lsn ?? 0) < target.lsn else { return }
@@ -283,8 +302,10 @@ extension ChunkStore {
             try copyRows(from: first, to: second, target)
             return
         }
-        var overlay = Overlay()
-        let outcome = try scanner.scan(from: from.map(LogTail.init) ?? .empty, indexLSN: target.lsn, stopAfter: target.lsn) {
+        let overlay = Overlay()
+        let outcome = try scanner.scan(
+            from: from.map(LogTail.init) ?? .empty, indexLSN: target.lsn, stopAfter: target.lsn
+        ) {
             header, records throws(ChunkError) in
             for record in records { overlay.apply(record, mutant: nil) }
             overlay.advance(to: target, logBytes: header.totalBytes)
@@ -297,7 +318,8 @@ extension ChunkStore {
         try write(overlay, to: second, seal)
     }
 
-    private static func copyRows(from: any IndexStore, to: any IndexStore, _ position: IndexPosition) throws(ChunkError) {
+    private static func copyRows(from: any IndexStore, to: any IndexStore, _ position: IndexPosition) throws(ChunkError)
+    {
         do throws(IndexError) {
             try to.apply(position) { transaction throws(IndexError) in
                 try transaction.deleteRange(from: [], to: nil)
@@ -361,12 +383,13 @@ extension ChunkStore {
         _ overlay: Overlay, _ index: any IndexStore, _ seal: RowSeal, _ mutant: Mutant?, _ report: inout RecoveryReport
     ) throws(ChunkError) {
         #if DEBUG
-        if mutant == .keepOrphanUpload { return }
+            if mutant == .keepOrphanUpload { return }
         #endif
         var owners = Set(overlay.uploads.filter(\.value).map(\.key))
         do throws(IndexError) {
             let rows = try index.range(
-                from: [IndexKey.upload], to: IndexKey.successor(ofPrefix: [IndexKey.upload]), reverse: false, limit: .max / 2)
+                from: [IndexKey.upload], to: IndexKey.successor(ofPrefix: [IndexKey.upload]), reverse: false,
+                limit: .max / 2)
             for row in rows.rows where row.key.count == 9 {
                 let owner = IndexKey.bigEndian(row.key[1...])
                 if overlay.uploads[owner] != false { owners.insert(owner) }
@@ -382,7 +405,8 @@ extension ChunkStore {
 extension LogTail {
     init(_ position: IndexPosition) {
         self.init(
-            segment: position.segment, endOffset: Int(position.endOffset), lastGroupOffset: Int(position.lastGroupOffset),
+            segment: position.segment, endOffset: Int(position.endOffset),
+            lastGroupOffset: Int(position.lastGroupOffset),
             lastHash: position.lastGroupHash, nextLSN: position.lsn + 1)
     }
 }
@@ -422,5 +446,3 @@ package struct SQLiteIndexes: IndexOpener {
         }
     }
 }
-
-private import Glibc

@@ -1,5 +1,6 @@
 import Codecs
 package import Primitives
+private import Synchronization
 
 // Reading rows: overlay first, then the rows kept in memory, then the index.
 
@@ -25,13 +26,13 @@ extension ChunkStore {
     private func rememberedObject(_ key: ObjectKey) -> Cached<ObjectRow> {
         let change: Overlay.ObjectChange?
         #if DEBUG
-        if configuration.mutant == .overlayBeforeFrozen {
-            change = memory.value.frozen?.objects[key] ?? memory.value.active.objects[key]
-        } else {
-            change = memory.value.active.objects[key] ?? memory.value.frozen?.objects[key]
-        }
+            if configuration.mutant == .overlayBeforeFrozen {
+                change = memory.value.frozen?.objects[key] ?? memory.value.active.objects[key]
+            } else {
+                change = memory.value.active.objects[key] ?? memory.value.frozen?.objects[key]
+            }
         #else
-        change = memory.value.active.objects[key] ?? memory.value.frozen?.objects[key]
+            change = memory.value.active.objects[key] ?? memory.value.frozen?.objects[key]
         #endif
         switch change {
         case .row(let row): return .found(row)
@@ -44,7 +45,9 @@ extension ChunkStore {
 
     private func rememberedContainer(_ key: ContainerKey) -> Cached<ContainerRow> {
         if let row = memory.value.containerRows.get(key) { return .found(row) }
-        guard let change = memory.value.active.containers[key] ?? memory.value.frozen?.containers[key] else { return .unknown }
+        guard let change = memory.value.active.containers[key] ?? memory.value.frozen?.containers[key] else {
+            return .unknown
+        }
         if case .deleted = change.base { return .absent }
         return .unknown
     }
@@ -136,7 +139,8 @@ extension ChunkStore {
         in container: UInt64, _ range: NameRange, reverse: Bool, limit: Int
     ) throws(ChunkError) -> Page<ObjectRow> {
         let prefix = IndexKey.object(ObjectKey(container: container, name: Bytes([UInt8]())))
-        return try page(range, prefix: prefix, reverse: reverse, limit: limit) { bounds, piece, most throws(ChunkError) in
+        return try page(range, prefix: prefix, reverse: reverse, limit: limit) {
+            bounds, piece, most throws(ChunkError) in
             var rows: [Bytes: [UInt8]] = [:]
             for row in piece.rows { rows[Bytes(Array(row.key[prefix.count...]))] = row.value }
             return try merge(
@@ -144,7 +148,8 @@ extension ChunkStore {
                 overlayKeys: { overlay, visit in
                     let lower = ObjectKey(container: container, name: bounds.lower)
                     if reverse {
-                        let upper = bounds.upper.map { ObjectKey(container: container, name: $0) }
+                        let upper =
+                            bounds.upper.map { ObjectKey(container: container, name: $0) }
                             ?? ObjectKey(container: container &+ 1, name: Bytes([UInt8]()))
                         overlay.objects.descend(below: upper) { $0 >= lower && visit($0.name) }
                     } else {
@@ -156,7 +161,10 @@ extension ChunkStore {
                     switch memory.value.active.objects[key] ?? frozen(behind: piece.lsn)?.objects[key] {
                     case .row(let row): return row
                     case .deleted: return nil
-                    case nil: return try rows[name].map { sealed throws(ChunkError) in try decodeObject(sealed, prefix + name.storage, name) }
+                    case nil:
+                        return try rows[name].map { sealed throws(ChunkError) in
+                            try decodeObject(sealed, prefix + name.storage, name)
+                        }
                     }
                 })
         }
@@ -166,7 +174,8 @@ extension ChunkStore {
         of account: Bytes, in range: NameRange, reverse: Bool, limit: Int
     ) throws(ChunkError) -> Page<ContainerRow> {
         let prefix = IndexKey.containers(of: account)
-        return try page(range, prefix: prefix, reverse: reverse, limit: limit) { bounds, piece, most throws(ChunkError) in
+        return try page(range, prefix: prefix, reverse: reverse, limit: limit) {
+            bounds, piece, most throws(ChunkError) in
             var rows: [Bytes: [UInt8]] = [:]
             for row in piece.rows { rows[Bytes(Array(row.key[prefix.count...]))] = row.value }
             return try merge(
@@ -174,7 +183,8 @@ extension ChunkStore {
                 overlayKeys: { overlay, visit in
                     let lower = ContainerKey(account: account, name: bounds.lower)
                     if reverse {
-                        let upper = bounds.upper.map { ContainerKey(account: account, name: $0) }
+                        let upper =
+                            bounds.upper.map { ContainerKey(account: account, name: $0) }
                             ?? ContainerKey(account: Bytes(account.storage + [0]), name: Bytes([UInt8]()))
                         overlay.containers.descend(below: upper) { $0 >= lower && visit($0.name) }
                     } else {
@@ -218,7 +228,9 @@ extension ChunkStore {
             let most = min(Self.pieceRows, limit - out.count)
             let to = bounds.upper.map { prefix + $0.storage } ?? IndexKey.successor(ofPrefix: prefix)
             let from = prefix + bounds.lower.storage
-            let piece = try reading { () throws(IndexError) in try index.range(from: from, to: to, reverse: reverse, limit: most) }
+            let piece = try reading { () throws(IndexError) in
+                try index.range(from: from, to: to, reverse: reverse, limit: most)
+            }
             memoryMutex.lock()
             guard memory.value.generation == generation else {
                 memoryMutex.unlock()
@@ -228,8 +240,11 @@ extension ChunkStore {
             }
             let merged: (rows: [Row], next: NameBounds?)
             do throws(ChunkError) {
-                defer { memoryMutex.unlock() }
                 merged = try mergePiece(bounds, piece, most)
+                memoryMutex.unlock()
+            } catch {
+                memoryMutex.unlock()
+                throw error
             }
             out += merged.rows
             guard let next = merged.next else { return Page(rows: out, mayHaveMore: false) }
@@ -285,7 +300,9 @@ extension ChunkStore {
     }
 
     private func rest(_ bounds: NameBounds, behind name: Bytes, _ reverse: Bool) -> NameBounds {
-        reverse ? NameBounds(lower: bounds.lower, upper: name) : NameBounds(lower: Bytes(name.storage + [0]), upper: bounds.upper)
+        reverse
+            ? NameBounds(lower: bounds.lower, upper: name)
+            : NameBounds(lower: Bytes(name.storage + [0]), upper: bounds.upper)
     }
 
     // MARK: Decoding
@@ -310,12 +327,12 @@ extension ChunkStore {
         return row
     }
 
-    private func decodeContainer(_ sealed: [UInt8], _ indexKey: [UInt8], _ key: ContainerKey) throws(ChunkError) -> ContainerRow {
+    private func decodeContainer(_ sealed: [UInt8], _ indexKey: [UInt8], _ key: ContainerKey) throws(ChunkError)
+        -> ContainerRow
+    {
         var reader = ByteReader(try open(sealed, indexKey))
         let row = reader.getContainerRow(key)
         guard reader.isComplete else { throw .corruptIndex("a container row cannot be decoded") }
         return row
     }
 }
-
-private import Synchronization

@@ -35,17 +35,23 @@ extension ChunkStore {
         let (readOnly, position, operations, logical, stored) = memoryMutex.withLock {
             (
                 memory.value.readOnly, memory.value.active.position ?? memory.value.frozen?.position,
-                memory.value.active.operationCount + (memory.value.frozen?.operationCount ?? 0), memory.value.bytesLogical,
+                memory.value.active.operationCount + (memory.value.frozen?.operationCount ?? 0),
+                memory.value.bytesLogical,
                 memory.value.bytesStored
             )
         }
-        let (applied, secondFailed) = applierMutex.withLock { (applierState.value.applied, applierState.value.secondHasFailed) }
+        let (applied, secondFailed) = applierMutex.withLock {
+            (applierState.value.applied, applierState.value.secondHasFailed)
+        }
         return Status(
-            readOnly: readOnly, durableLSN: position?.lsn ?? applied.max() ?? 0, appliedLSN: applied, secondIndexFailed: secondFailed,
-            groupsCommitted: counters.groups.load(ordering: .relaxed), operationsCommitted: counters.operations.load(ordering: .relaxed),
+            readOnly: readOnly, durableLSN: position?.lsn ?? applied.max() ?? 0, appliedLSN: applied,
+            secondIndexFailed: secondFailed,
+            groupsCommitted: counters.groups.load(ordering: .relaxed),
+            operationsCommitted: counters.operations.load(ordering: .relaxed),
             checkpoints: counters.checkpoints.load(ordering: .relaxed),
             flushNanosecondsTotal: counters.flushNanoseconds.load(ordering: .relaxed),
-            flushNanosecondsMax: counters.flushNanosecondsMax.load(ordering: .relaxed), bytesLogical: logical, bytesStored: stored,
+            flushNanosecondsMax: counters.flushNanosecondsMax.load(ordering: .relaxed), bytesLogical: logical,
+            bytesStored: stored,
             segmentCount: segments.count, segmentBytes: segments.segmentBytes, overlayOperations: operations,
             queuedOperations: queueMutex.withLock { queue.value.submissions.count },
             checksumFailures: counters.checksumFailures.load(ordering: .relaxed),

@@ -12,12 +12,14 @@ package enum Operation: Sendable {
     /// Creates or replaces the account's own attributes. `created` is kept if it exists.
     case putAccount(name: Bytes, timestamp: Timestamp, attributes: [UInt8])
     /// Creates (with `id` from `nextID()`, `existing` nil) or replaces the attributes of `existing`.
-    case putContainer(account: Bytes, name: Bytes, id: UInt64, existing: ContainerRow?, timestamp: Timestamp, attributes: [UInt8])
+    case putContainer(
+        account: Bytes, name: Bytes, id: UInt64, existing: ContainerRow?, timestamp: Timestamp, attributes: [UInt8])
     /// The caller holds it exclusively and found it empty.
     case deleteContainer(ContainerRow, timestamp: Timestamp)
     case putObject(container: ContainerRow, name: Bytes, draft: ObjectDraft, body: NewBody, replacing: ObjectRow?)
     /// Replaces content type, attributes and `modified`; the bytes stay.
-    case setObjectMetadata(container: ContainerRow, row: ObjectRow, timestamp: Timestamp, contentType: Bytes, attributes: [UInt8])
+    case setObjectMetadata(
+        container: ContainerRow, row: ObjectRow, timestamp: Timestamp, contentType: Bytes, attributes: [UInt8])
     case deleteObject(container: ContainerRow, row: ObjectRow, timestamp: Timestamp)
 
     package enum NewBody: Sendable {
@@ -45,8 +47,8 @@ extension ChunkStore {
         wanted.append(LatchHold.Part(table: containerLatches, key: containerKey, mode: .shared))
         wanted.append(LatchHold.Part(table: objectLatches, key: latchKey(account, container, object), mode: .exclusive))
         #if DEBUG
-        if configuration.mutant == .dropContainerLatch { wanted.removeFirst() }
-        if configuration.mutant == .dropObjectLatch { wanted.removeLast() }
+            if configuration.mutant == .dropContainerLatch { wanted.removeFirst() }
+            if configuration.mutant == .dropObjectLatch { wanted.removeLast() }
         #endif
         take(wanted, [], threads, then)
     }
@@ -57,7 +59,7 @@ extension ChunkStore {
     ) {
         var wanted = [LatchHold.Part(table: containerLatches, key: latchKey(account, container, nil), mode: .exclusive)]
         #if DEBUG
-        if configuration.mutant == .dropContainerLatch { wanted = [] }
+            if configuration.mutant == .dropContainerLatch { wanted = [] }
         #endif
         take(wanted, [], threads, then)
     }
@@ -66,7 +68,9 @@ extension ChunkStore {
     package func latchAccount(
         _ account: Bytes, on threads: WorkThreads, then: @escaping @Sendable (LatchHold) -> Void
     ) {
-        take([LatchHold.Part(table: containerLatches, key: latchKey(account, nil, nil), mode: .exclusive)], [], threads, then)
+        take(
+            [LatchHold.Part(table: containerLatches, key: latchKey(account, nil, nil), mode: .exclusive)], [], threads,
+            then)
     }
 
     /// One latch after the other, always container before object, so that no two requests wait for each other.
@@ -90,8 +94,12 @@ extension ChunkStore {
 
     private func latchKey(_ account: Bytes, _ container: Bytes?, _ object: Bytes?) -> UInt64 {
         var hash = account.storage.withUnsafeBytes { XXH3.hash($0, secret) }
-        if let container { hash = hash &* 0x9E37_79B9_7F4A_7C15 ^ container.storage.withUnsafeBytes { XXH3.hash($0, secret) } &+ 1 }
-        if let object { hash = hash &* 0xC2B2_AE3D_27D4_EB4F ^ object.storage.withUnsafeBytes { XXH3.hash($0, secret) } &+ 2 }
+        if let container {
+            hash = hash &* 0x9E37_79B9_7F4A_7C15 ^ container.storage.withUnsafeBytes { XXH3.hash($0, secret) } &+ 1
+        }
+        if let object {
+            hash = hash &* 0xC2B2_AE3D_27D4_EB4F ^ object.storage.withUnsafeBytes { XXH3.hash($0, secret) } &+ 2
+        }
         return hash
     }
 
@@ -142,7 +150,8 @@ extension ChunkStore {
             )
         case .deleteContainer(let row, let timestamp):
             return (
-                .deleteContainer(ContainerKey(account: row.account, name: row.name), id: row.id, timestamp: timestamp), nil, false
+                .deleteContainer(ContainerKey(account: row.account, name: row.name), id: row.id, timestamp: timestamp),
+                nil, false
             )
         case .putObject(let container, let name, let draft, let body, let replacing):
             let owner: UInt64
@@ -157,7 +166,8 @@ extension ChunkStore {
                 place = uploaded.size == 0 ? .empty : .mapped
             }
             let row = ObjectRow(
-                name: name, owner: owner, created: draft.timestamp, modified: draft.timestamp, size: draft.size, etag: draft.etag,
+                name: name, owner: owner, created: draft.timestamp, modified: draft.timestamp, size: draft.size,
+                etag: draft.etag,
                 contentType: draft.contentType, attributes: draft.attributes, body: place)
             return (
                 .putObject(
@@ -168,7 +178,10 @@ extension ChunkStore {
             row.modified = timestamp
             row.contentType = contentType
             row.attributes = attributes
-            return (.setObjectMetadata(ContainerKey(account: container.account, name: container.name), id: container.id, row), nil, true)
+            return (
+                .setObjectMetadata(
+                    ContainerKey(account: container.account, name: container.name), id: container.id, row), nil, true
+            )
         case .deleteObject(let container, let row, let timestamp):
             return (
                 .deleteObject(

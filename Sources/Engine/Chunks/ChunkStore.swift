@@ -1,5 +1,5 @@
-package import Codecs
-package import Disks
+import Codecs
+import Disks
 package import Primitives
 import Synchronization
 
@@ -101,7 +101,8 @@ package final class ChunkStore: Sendable {
         applierState = PosixGuarded(ApplierState())
         committer = PosixGuarded(
             CommitterState(
-                log: StateLog(segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant),
+                log: StateLog(
+                    segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant),
                 overlayStarted: MonotonicClock.now()))
     }
 
@@ -131,7 +132,10 @@ final class Counters: Sendable {
     let checkpoints = Atomic<UInt64>(0)
     let groupSizes = Histogram(bounds: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
     let flushTimes = Histogram(
-        bounds: [25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 100_000_000, 1_000_000_000])
+        bounds: [
+            25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 100_000_000,
+            1_000_000_000,
+        ])
 }
 
 /// Counts by upper bound; the last count is for everything above.

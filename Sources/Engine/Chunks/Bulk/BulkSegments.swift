@@ -13,7 +13,9 @@ final class BulkSegments: Sendable {
     func reserve(_ length: Int) throws(DiskError) -> (segment: BulkSegment, offset: Int) {
         mutex.lock()
         defer { mutex.unlock() }
-        if let segment = current.value, let offset = segment.take(length, segments.segmentBytes) { return (segment, offset) }
+        if let segment = current.value, let offset = segment.take(length, segments.segmentBytes) {
+            return (segment, offset)
+        }
         let spare = try segments.create(zeroFilled: false)
         try segments.adopt(spare.id)
         try segments.writeHeader(

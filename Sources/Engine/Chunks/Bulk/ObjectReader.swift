@@ -1,6 +1,6 @@
 import Codecs
 import Disks
-package import Primitives
+import Primitives
 import Synchronization
 
 /// The bytes of one version, readable to the end whatever happens to its name. One thread at a time.
@@ -50,7 +50,9 @@ package final class ObjectReader: @unchecked Sendable {
         guard let file = store.segments.openReader(extent.segment) else { return nil }
         let target = stored(extent, frame, buffer)
         do throws(DiskError) {
-            guard let count = try file.readCached(into: target, at: Int64(extent.offset)), count == target.count else { return nil }
+            guard let count = try file.readCached(into: target, at: Int64(extent.offset)), count == target.count else {
+                return nil
+            }
         } catch {
             return nil  // The blocking read meets the same error and reports it.
         }
@@ -58,7 +60,9 @@ package final class ObjectReader: @unchecked Sendable {
     }
 
     /// Where the stored bytes go: straight to the caller, or to scratch if they must be expanded.
-    private func stored(_ extent: Extent, _ frame: Int, _ buffer: UnsafeMutableRawBufferPointer) -> UnsafeMutableRawBufferPointer {
+    private func stored(_ extent: Extent, _ frame: Int, _ buffer: UnsafeMutableRawBufferPointer)
+        -> UnsafeMutableRawBufferPointer
+    {
         precondition(buffer.count >= bufferBytes(frame: frame))
         let count = Int(extent.storedBytes)
         if !extent.isLZ4 && count <= buffer.count { return UnsafeMutableRawBufferPointer(rebasing: buffer[0..<count]) }
@@ -72,10 +76,12 @@ package final class ObjectReader: @unchecked Sendable {
     ) -> Int? {
         var verifies = true
         #if DEBUG
-        if store.configuration.mutant == .serveUnverified { verifies = false }
+            if store.configuration.mutant == .serveUnverified { verifies = false }
         #endif
         if verifies {
-            guard XXH3.hash(UnsafeRawBufferPointer(target), store.secret) & Extent.tagMask == extent.tag else { return nil }
+            guard XXH3.hash(UnsafeRawBufferPointer(target), store.secret) & Extent.tagMask == extent.tag else {
+                return nil
+            }
         }
         let length = length(frame: frame)
         if extent.isLZ4 {
@@ -90,7 +96,8 @@ package final class ObjectReader: @unchecked Sendable {
         let start = Int(extent.offset) / diskBlockBytes * diskBlockBytes
         let end = roundUp(Int(extent.offset) + target.count, to: diskBlockBytes)
         let buffer = AlignedBuffer(end - start)
-        _ = try store.disk.open(SegmentTable.path(extent.segment), .readDirect).read(into: buffer.bytes, at: Int64(start))
+        _ = try store.disk.open(SegmentTable.path(extent.segment), .readDirect).read(
+            into: buffer.bytes, at: Int64(start))
         target.copyMemory(from: buffer.range(Int(extent.offset) - start, target.count))
     }
 }
@@ -110,14 +117,17 @@ extension ChunkStore {
         var leaf: UInt32 = 0
         while extents.count < frames {
             guard let entries = try leafEntries(LeafKey(owner: row.owner, index: leaf)) else { return nil }
-            guard !entries.isEmpty, entries.count % Extent.byteCount == 0 else { throw .corruptIndex("a map leaf of \(entries.count) bytes") }
-            try entries.withUnsafeBytes { bytes throws(ChunkError) in
-                for at in stride(from: 0, to: bytes.count, by: Extent.byteCount) {
-                    guard let extent = Extent(locator: bytes.u64(at), taggedWord: bytes.u64(at + 8)) else {
-                        throw .corruptIndex("a map entry that is not understood")
-                    }
-                    extents.append(extent)
+            guard !entries.isEmpty, entries.count % Extent.byteCount == 0 else {
+                throw .corruptIndex("a map leaf of \(entries.count) bytes")
+            }
+            var words = ByteReader(entries)
+            while words.remaining > 0 {
+                let locator = words.get(UInt64.self)
+                let tagged = words.get(UInt64.self)
+                guard let extent = Extent(locator: locator, taggedWord: tagged) else {
+                    throw .corruptIndex("a map entry that is not understood")
                 }
+                extents.append(extent)
             }
             leaf += 1
         }
@@ -140,8 +150,7 @@ extension ChunkStore {
         }
         let indexKey = IndexKey.leaf(key)
         guard let sealed = try reading({ () throws(IndexError) in try index.get(indexKey) }) else {
-            // It may have moved from the overlay into the index between the two looks: no; from memory to index
-            // is one way, and memory was looked at first.
+            // Leaves move from memory to the index only, and memory was looked at first: it is gone.
             return nil
         }
         return try open(sealed, indexKey)

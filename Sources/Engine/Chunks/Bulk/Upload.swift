@@ -53,14 +53,17 @@ package final class Upload: Sendable {
         digestLane = SerialLane(threads: threads)
         writeLane = SerialLane(threads: threads)
         framesPerBlock = max(1, min(Limits.uploadBlockBytes, store.segments.segmentBytes / 4) / frameBytes)
-        writer = PosixGuarded(WriterState(group: AlignedBuffer(framesPerBlock * frameBytes + 2 * GroupLayout.alignment)))
+        writer = PosixGuarded(
+            WriterState(group: AlignedBuffer(framesPerBlock * frameBytes + 2 * GroupLayout.alignment)))
     }
 
     private var blockBytes: Int { framesPerBlock * frameBytes }
 
     /// Called once, through the sink, each time `append` has said false and there is room again, or the upload
     /// has failed. Set it before the first `append`.
-    package func setOnReady(_ onReady: @escaping @Sendable () -> Void) { mutex.withLock { state.value.onReady = onReady } }
+    package func setOnReady(_ onReady: @escaping @Sendable () -> Void) {
+        mutex.withLock { state.value.onReady = onReady }
+    }
 
     /// Copies the bytes in. False means: enough is in flight, stop reading from the socket until `onReady`.
     package func append(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -141,7 +144,9 @@ package final class Upload: Sendable {
     private func blockIsDone() {
         let ready = mutex.withLock { () -> (@Sendable () -> Void)? in
             state.value.inFlight -= 1
-            guard state.value.isWaiting, state.value.inFlight <= Limits.uploadBlocksInFlightMax || state.value.failure != nil else {
+            guard state.value.isWaiting,
+                state.value.inFlight <= Limits.uploadBlocksInFlightMax || state.value.failure != nil
+            else {
                 return nil
             }
             state.value.isWaiting = false
@@ -193,7 +198,10 @@ package final class Upload: Sendable {
         }
     }
 
-    private func writeDescriptor(_ group: AlignedBuffer, _ index: Int, _ rawCount: Int, _ place: (offset: Int, count: Int, isLZ4: Bool, hash: UInt64)) {
+    private func writeDescriptor(
+        _ group: AlignedBuffer, _ index: Int, _ rawCount: Int,
+        _ place: (offset: Int, count: Int, isLZ4: Bool, hash: UInt64)
+    ) {
         let at = GroupLayout.headerBytes + index * GroupLayout.descriptorBytes
         let out = group.bytes
         out.zero(at, GroupLayout.descriptorBytes)
@@ -217,7 +225,9 @@ package final class Upload: Sendable {
         out.set(UInt32(frames), at: 16)
         out.set(segment, at: 40)
         out.set(UInt32(offset), at: 44)
-        out.set(GroupHeader.hash(UnsafeRawBufferPointer(out), metaBytes: metaBytes, store.secret), at: GroupLayout.hashOffset)
+        out.set(
+            GroupHeader.hash(UnsafeRawBufferPointer(out), metaBytes: metaBytes, store.secret),
+            at: GroupLayout.hashOffset)
     }
 
     private func addEntry(_ extent: Extent) {
@@ -235,9 +245,9 @@ package final class Upload: Sendable {
         writer.value.leaf += 1
         guard leaf < UInt32(Limits.leavesMax) else { return fail(.noSpace) }
         #if DEBUG
-        let mutant = store.configuration.mutant
+            let mutant = store.configuration.mutant
         #else
-        let mutant: Mutant? = nil
+            let mutant: Mutant? = nil
         #endif
         if mutant == .leafBeforeBulkSync { logLeaf(leaf, entries) }
         if mutant != .skipBulkSync {
@@ -273,8 +283,10 @@ package final class Upload: Sendable {
     }
 
     private func completeIfDrained() {
-        let (completion, failure, size) = mutex.withLock { () -> ((@Sendable (Result<UploadedBody, ChunkError>) -> Void)?, ChunkError?, Int) in
-            guard state.value.lanesLeft == 0, state.value.leavesPending == 0, let completion = state.value.completion else {
+        let (completion, failure, size) = mutex.withLock {
+            () -> ((@Sendable (Result<UploadedBody, ChunkError>) -> Void)?, ChunkError?, Int) in
+            guard state.value.lanesLeft == 0, state.value.leavesPending == 0, let completion = state.value.completion
+            else {
                 return (nil, nil, 0)
             }
             state.value.completion = nil
@@ -288,7 +300,10 @@ package final class Upload: Sendable {
                 self.abandonLeaves()
                 completion(.failure(failure))
             } else {
-                completion(.success(UploadedBody(store: self.store, size: size, etag: self.digest.value.finalize(), owner: self.owner)))
+                completion(
+                    .success(
+                        UploadedBody(
+                            store: self.store, size: size, etag: self.digest.value.finalize(), owner: self.owner)))
             }
         }
     }

@@ -25,12 +25,17 @@ extension UnsafeRawBufferPointer {
 }
 
 extension UnsafeMutableRawBufferPointer {
-    func set(_ value: UInt32, at offset: Int) { storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self) }
-    func set(_ value: UInt64, at offset: Int) { storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self) }
+    func set(_ value: UInt32, at offset: Int) {
+        storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self)
+    }
+    func set(_ value: UInt64, at offset: Int) {
+        storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
+    }
 
     func zero(_ offset: Int, _ count: Int) {
         if count > 0 {
-            UnsafeMutableRawBufferPointer(rebasing: self[offset..<offset + count]).initializeMemory(as: UInt8.self, repeating: 0)
+            UnsafeMutableRawBufferPointer(rebasing: self[offset..<offset + count]).initializeMemory(
+                as: UInt8.self, repeating: 0)
         }
     }
 

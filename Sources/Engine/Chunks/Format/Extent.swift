@@ -35,7 +35,9 @@ package struct Extent: Sendable, Hashable {
 
     /// nil unless the two words are a present extent that this version may write.
     init?(locator: UInt64, taggedWord: UInt64) {
-        guard taggedWord & Self.presentFlag != 0, taggedWord & Self.zeroFlag == 0, locator >> 57 == 0 else { return nil }
+        guard taggedWord & Self.presentFlag != 0, taggedWord & Self.zeroFlag == 0, locator >> 57 == 0 else {
+            return nil
+        }
         segment = UInt32(truncatingIfNeeded: locator)
         offset = UInt32(truncatingIfNeeded: (locator >> 32) & 0x1FFFF) * 512
         storedBytes = (UInt32(truncatingIfNeeded: (locator >> 49) & 0xFF) + 1) * 512

@@ -24,13 +24,16 @@ enum FrameCodec {
     }
 
     /// Writes the stored form into `target` (room for the raw size in whole sectors); its size and kind.
-    static func encode(_ raw: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> (count: Int, isLZ4: Bool) {
+    static func encode(_ raw: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> (
+        count: Int, isLZ4: Bool
+    ) {
         let rawStored = roundUp(raw.count, to: Limits.sectorBytes)
         precondition(raw.count > 0 && raw.count <= frameBytes && target.count >= rawStored)
         // What lz4 may use so that an eighth and a whole sector are saved.
         let most = min(raw.count / 8 * 7, rawStored - Limits.sectorBytes) - lz4HeaderBytes
         if most > 0,
-            let compressed = LZ4.compress(raw, into: UnsafeMutableRawBufferPointer(rebasing: target[lz4HeaderBytes..<lz4HeaderBytes + most]))
+            let compressed = LZ4.compress(
+                raw, into: UnsafeMutableRawBufferPointer(rebasing: target[lz4HeaderBytes..<lz4HeaderBytes + most]))
         {
             target.set(UInt32(compressed), at: 0)
             target.set(UInt32(raw.count), at: 4)

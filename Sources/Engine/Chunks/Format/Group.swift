@@ -26,7 +26,9 @@ struct GroupHeader: Sendable, Hashable {
     var nextLSN: UInt64 { firstLSN + UInt64(count) }
 
     /// Reads the lengths of what may be a header, so that the caller can load the rest. nil: certainly none.
-    static func peek(_ bytes: UnsafeRawBufferPointer, segmentBytes: Int, offset: Int) -> (totalBytes: Int, metaBytes: Int)? {
+    static func peek(_ bytes: UnsafeRawBufferPointer, segmentBytes: Int, offset: Int) -> (
+        totalBytes: Int, metaBytes: Int
+    )? {
         guard bytes.count >= GroupLayout.headerBytes, bytes.u64(0) == GroupLayout.magic else { return nil }
         let total = Int(bytes.u32(8))
         let meta = Int(bytes.u32(12))
@@ -37,8 +39,12 @@ struct GroupHeader: Sendable, Hashable {
     }
 
     /// - Parameter bytes: at least the group's meta bytes. nil unless position and hash agree.
-    init?(_ bytes: UnsafeRawBufferPointer, segment: UInt32, offset: Int, segmentBytes: Int, _ secret: HashSecret, checksPosition: Bool = true) {
-        guard let (total, meta) = Self.peek(bytes, segmentBytes: segmentBytes, offset: offset), meta <= bytes.count else {
+    init?(
+        _ bytes: UnsafeRawBufferPointer, segment: UInt32, offset: Int, segmentBytes: Int, _ secret: HashSecret,
+        checksPosition: Bool = true
+    ) {
+        guard let (total, meta) = Self.peek(bytes, segmentBytes: segmentBytes, offset: offset), meta <= bytes.count
+        else {
             return nil
         }
         if checksPosition {
@@ -140,7 +146,8 @@ struct EncodedRecord: Sendable {
 
     /// What it adds to a group at most.
     var footprint: Int {
-        GroupLayout.descriptorBytes + attributes.count + roundUp(payload.count, to: Limits.sectorBytes) + Limits.sectorBytes
+        GroupLayout.descriptorBytes + attributes.count + roundUp(payload.count, to: Limits.sectorBytes)
+            + Limits.sectorBytes
     }
 }
 

@@ -30,7 +30,8 @@ enum RecordType: UInt8, Sendable {
 /// is what makes redo exact.
 enum Record: Sendable, Hashable {
     case putAccount(name: Bytes, timestamp: Timestamp, attributes: [UInt8])
-    case putContainer(ContainerKey, id: UInt64, isNew: Bool, created: Timestamp, timestamp: Timestamp, attributes: [UInt8])
+    case putContainer(
+        ContainerKey, id: UInt64, isNew: Bool, created: Timestamp, timestamp: Timestamp, attributes: [UInt8])
     case deleteContainer(ContainerKey, id: UInt64, timestamp: Timestamp)
     case putObject(ContainerKey, id: UInt64, ObjectRow, replaced: Replaced?)
     case setObjectMetadata(ContainerKey, id: UInt64, ObjectRow)
@@ -99,17 +100,20 @@ extension Record {
             writer.put(created)
             writer.put(timestamp)
             writer.put(attributes)
-            return EncodedRecord(type: RecordType.putContainer.rawValue, owner: id, logical: 0, attributes: writer.bytes)
+            return EncodedRecord(
+                type: RecordType.putContainer.rawValue, owner: id, logical: 0, attributes: writer.bytes)
         case .deleteContainer(let key, let id, let timestamp):
             writer.put(key)
             writer.put(timestamp)
-            return EncodedRecord(type: RecordType.deleteContainer.rawValue, owner: id, logical: 0, attributes: writer.bytes)
+            return EncodedRecord(
+                type: RecordType.deleteContainer.rawValue, owner: id, logical: 0, attributes: writer.bytes)
         case .putObject(let key, let id, let row, let replaced):
             writer.put(key)
             writer.put(row.name)
             writer.put(row)
             writer.put(replaced)
-            return EncodedRecord(type: RecordType.putObject.rawValue, owner: row.owner, logical: id, attributes: writer.bytes)
+            return EncodedRecord(
+                type: RecordType.putObject.rawValue, owner: row.owner, logical: id, attributes: writer.bytes)
         case .setObjectMetadata(let key, let id, let row):
             writer.put(key)
             writer.put(row.name)
@@ -138,7 +142,8 @@ extension Record {
         var reader = ByteReader(entry.attributes)
         switch type {
         case .putAccount:
-            self = .putAccount(name: reader.getBytes(), timestamp: reader.getTimestamp(), attributes: reader.getString())
+            self = .putAccount(
+                name: reader.getBytes(), timestamp: reader.getTimestamp(), attributes: reader.getString())
         case .putContainer:
             self = .putContainer(
                 reader.getContainerKey(), id: entry.owner, isNew: reader.getFlag(), created: reader.getTimestamp(),
@@ -180,7 +185,8 @@ extension Record {
     /// The newest timestamp that the record holds, and the highest id.
     var newestTimestamp: Timestamp {
         switch self {
-        case .putAccount(_, let timestamp, _), .putContainer(_, _, _, _, let timestamp, _), .deleteContainer(_, _, let timestamp),
+        case .putAccount(_, let timestamp, _), .putContainer(_, _, _, _, let timestamp, _),
+            .deleteContainer(_, _, let timestamp),
             .deleteObject(_, _, _, let timestamp, _):
             timestamp
         case .putObject(_, _, let row, _), .setObjectMetadata(_, _, let row): row.modified

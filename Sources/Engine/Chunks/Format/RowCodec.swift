@@ -91,7 +91,8 @@ extension ByteReader {
     mutating func getReplaced() -> Record.Replaced? {
         guard getFlag() else { return nil }
         return Record.Replaced(
-            size: Int(truncatingIfNeeded: get(UInt64.self) & 0x7FFF_FFFF_FFFF_FFFF), owner: get(UInt64.self), isMapped: getFlag())
+            size: Int(truncatingIfNeeded: get(UInt64.self) & 0x7FFF_FFFF_FFFF_FFFF), owner: get(UInt64.self),
+            isMapped: getFlag())
     }
 
     mutating func getContainerRow(_ key: ContainerKey) -> ContainerRow {

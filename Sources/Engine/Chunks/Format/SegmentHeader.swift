@@ -44,10 +44,12 @@ struct SegmentHeader: Sendable, Hashable {
     }
 
     /// nil unless it is a header of this store for this file.
-    init?(_ bytes: UnsafeRawBufferPointer, id expectedID: UInt32, storeUUID expectedUUID: [UInt8], _ secret: HashSecret) {
+    init?(_ bytes: UnsafeRawBufferPointer, id expectedID: UInt32, storeUUID expectedUUID: [UInt8], _ secret: HashSecret)
+    {
         guard bytes.count >= Self.byteCount, bytes.u64(0) == Self.magic, let kind = SegmentKind(rawValue: bytes.u32(8)),
             bytes.u32(12) == expectedID,
-            XXH3.hash(UnsafeRawBufferPointer(rebasing: bytes[0..<Self.byteCount - 8]), secret) == bytes.u64(Self.byteCount - 8),
+            XXH3.hash(UnsafeRawBufferPointer(rebasing: bytes[0..<Self.byteCount - 8]), secret)
+                == bytes.u64(Self.byteCount - 8),
             bytes[16..<32].elementsEqual(expectedUUID)
         else { return nil }
         self.init(

@@ -56,7 +56,9 @@ package final class SQLiteIndex: IndexStore {
 
     package func getWithLSN(_ key: [UInt8]) throws(IndexError) -> (value: [UInt8]?, lsn: UInt64) {
         try read { connection throws(IndexError) in
-            try connection.snapshot { () throws(IndexError) in (try connection.get(key), try connection.position()?.lsn ?? 0) }
+            try connection.snapshot { () throws(IndexError) in
+                (try connection.get(key), try connection.position()?.lsn ?? 0)
+            }
         }
     }
 
@@ -65,7 +67,10 @@ package final class SQLiteIndex: IndexStore {
     ) throws(IndexError) -> (rows: [(key: [UInt8], value: [UInt8])], lsn: UInt64) {
         try read { connection throws(IndexError) in
             try connection.snapshot { () throws(IndexError) in
-                (try connection.range(from: from, to: to, reverse: reverse, limit: limit), try connection.position()?.lsn ?? 0)
+                (
+                    try connection.range(from: from, to: to, reverse: reverse, limit: limit),
+                    try connection.position()?.lsn ?? 0
+                )
             }
         }
     }
@@ -141,7 +146,8 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
         try execute("PRAGMA mmap_size=0")
         try execute("PRAGMA cache_size=-\(writes ? SQLiteIndex.writerCacheKiB : SQLiteIndex.readerCacheKiB)")
         if writes {
-            try execute("CREATE TABLE IF NOT EXISTS rows(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID")
+            try execute(
+                "CREATE TABLE IF NOT EXISTS rows(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID")
             try execute(
                 """
                 CREATE TABLE IF NOT EXISTS position(id INTEGER PRIMARY KEY CHECK(id=0), lsn INTEGER, segment INTEGER,
@@ -203,7 +209,8 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
             func column(_ index: Int32) -> Int64 { sqlite3_column_int64(statement, index) }
             return IndexPosition(
                 lsn: UInt64(bitPattern: column(0)), segment: UInt32(truncatingIfNeeded: column(1)),
-                endOffset: UInt32(truncatingIfNeeded: column(2)), lastGroupOffset: UInt32(truncatingIfNeeded: column(3)),
+                endOffset: UInt32(truncatingIfNeeded: column(2)),
+                lastGroupOffset: UInt32(truncatingIfNeeded: column(3)),
                 lastGroupHash: UInt64(bitPattern: column(4)), nextID: UInt64(bitPattern: column(5)),
                 newestTimestampTicks: column(6), bytesLogical: column(7), bytesStored: column(8))
         case SQLITE_DONE: return nil
@@ -215,8 +222,10 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
         let statement = try prepare("INSERT OR REPLACE INTO position VALUES(0,?,?,?,?,?,?,?,?,?)")
         defer { sqlite3_reset(statement) }
         let values: [Int64] = [
-            Int64(bitPattern: position.lsn), Int64(position.segment), Int64(position.endOffset), Int64(position.lastGroupOffset),
-            Int64(bitPattern: position.lastGroupHash), Int64(bitPattern: position.nextID), position.newestTimestampTicks,
+            Int64(bitPattern: position.lsn), Int64(position.segment), Int64(position.endOffset),
+            Int64(position.lastGroupOffset),
+            Int64(bitPattern: position.lastGroupHash), Int64(bitPattern: position.nextID),
+            position.newestTimestampTicks,
             position.bytesLogical, position.bytesStored,
         ]
         for (index, value) in values.enumerated() { sqlite3_bind_int64(statement, Int32(index + 1), value) }
@@ -250,14 +259,17 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
     }
 
     func deleteRange(from: [UInt8], to: [UInt8]?) throws(IndexError) {
-        let statement = try prepare(to == nil ? "DELETE FROM rows WHERE key>=?" : "DELETE FROM rows WHERE key>=? AND key<?")
+        let statement = try prepare(
+            to == nil ? "DELETE FROM rows WHERE key>=?" : "DELETE FROM rows WHERE key>=? AND key<?")
         defer { sqlite3_reset(statement) }
         bind(statement, 1, from)
         if let to { bind(statement, 2, to) }
         guard sqlite3_step(statement) == SQLITE_DONE else { throw failure("delete range") }
     }
 
-    func range(from: [UInt8], to: [UInt8]?, reverse: Bool, limit: Int) throws(IndexError) -> [(key: [UInt8], value: [UInt8])] {
+    func range(from: [UInt8], to: [UInt8]?, reverse: Bool, limit: Int) throws(IndexError) -> [(
+        key: [UInt8], value: [UInt8]
+    )] {
         let upper = to == nil ? "" : " AND key<?3"
         let statement = try prepare(
             "SELECT key, value FROM rows WHERE key>=?1\(upper) ORDER BY key \(reverse ? "DESC" : "ASC") LIMIT ?2")
@@ -278,7 +290,9 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
     private func prepare(_ sql: String) throws(IndexError) -> OpaquePointer {
         if let statement = statements[sql] { return statement }
         var statement: OpaquePointer?
-        guard sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil) == SQLITE_OK, let statement else {
+        guard sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &statement, nil) == SQLITE_OK,
+            let statement
+        else {
             throw failure(sql)
         }
         statements[sql] = statement

@@ -75,7 +75,9 @@ struct LogScanner {
 
     private func openWindow(_ id: UInt32) throws(ChunkError) -> SegmentWindow? {
         do throws(DiskError) {
-            return try SegmentWindow(id: id, file: segments.disk.open(SegmentTable.path(id), .readDirect), segmentBytes: segments.segmentBytes)
+            return try SegmentWindow(
+                id: id, file: segments.disk.open(SegmentTable.path(id), .readDirect),
+                segmentBytes: segments.segmentBytes)
         } catch {
             if error.isNotFound { return nil }
             throw .disk(error)
@@ -84,11 +86,12 @@ struct LogScanner {
 
     private func successor(of tail: LogTail, in headers: [SegmentHeader]) -> SegmentHeader? {
         #if DEBUG
-        if mutant == .ignoreSuccessor, tail.segment != SegmentHeader.none { return nil }
+            if mutant == .ignoreSuccessor, tail.segment != SegmentHeader.none { return nil }
         #endif
         return headers.last {
             $0.previous == tail.segment && $0.firstLSN == tail.nextLSN
-                && (tail.segment == SegmentHeader.none || Int($0.previousEnd) == tail.endOffset && $0.previousHash == tail.lastHash)
+                && (tail.segment == SegmentHeader.none
+                    || Int($0.previousEnd) == tail.endOffset && $0.previousHash == tail.lastHash)
         }
     }
 
@@ -98,7 +101,7 @@ struct LogScanner {
         guard let bytes = try window.group(at: offset) else { return nil }
         var checksPosition = true
         #if DEBUG
-        if mutant == .skipPositionCheck { checksPosition = false }
+            if mutant == .skipPositionCheck { checksPosition = false }
         #endif
         guard
             let header = GroupHeader(
@@ -107,7 +110,7 @@ struct LogScanner {
         else { return nil }
         var checksChain = true
         #if DEBUG
-        if mutant == .skipChainCheck { checksChain = false }
+            if mutant == .skipChainCheck { checksChain = false }
         #endif
         if checksChain {
             guard header.previousHash == tail.lastHash, header.firstLSN == tail.nextLSN else { return nil }
@@ -116,7 +119,7 @@ struct LogScanner {
         guard let entries = view.entries() else { return nil }
         var checksPayload = true
         #if DEBUG
-        if mutant == .skipPayloadCheck { checksPayload = false }
+            if mutant == .skipPayloadCheck { checksPayload = false }
         #endif
         if checksPayload { guard view.verifyPayloads(entries, segments.secret) else { return nil } }
         var records: [Record] = []
@@ -131,7 +134,7 @@ struct LogScanner {
     /// Torn or damaged? Looks for anything later that vouches for the group that should begin at the tail.
     private func judge(_ tail: LogTail, headers: [SegmentHeader], indexLSN: UInt64) throws(ChunkError) -> Ending {
         #if DEBUG
-        if mutant == .truncateCommittedDamage { return .torn }
+            if mutant == .truncateCommittedDamage { return .torn }
         #endif
         let damaged = Ending.damaged(segment: tail.segment, offset: tail.endOffset)
         if indexLSN >= tail.nextLSN { return damaged }
@@ -176,7 +179,9 @@ struct SegmentWindow {
 
     /// The bytes of what may be a group at the offset: all of it if it has a plausible header. nil if not.
     mutating func group(at offset: Int) throws(ChunkError) -> UnsafeRawBufferPointer? {
-        guard offset + GroupLayout.alignment <= segmentBytes, try load(offset, GroupLayout.alignment) else { return nil }
+        guard offset + GroupLayout.alignment <= segmentBytes, try load(offset, GroupLayout.alignment) else {
+            return nil
+        }
         let first = buffer.range(offset - start, GroupLayout.alignment)
         guard let (total, _) = GroupHeader.peek(first, segmentBytes: segmentBytes, offset: offset) else { return nil }
         guard try load(offset, total) else { return nil }

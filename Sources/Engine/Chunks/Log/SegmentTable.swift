@@ -91,7 +91,7 @@ final class SegmentTable: Sendable {
         try disk.rename(Self.sparePath(id), to: Self.path(id))
         mutex.withLock { state.value.count += 1 }
         #if DEBUG
-        if mutant == .skipDirectorySync { return }
+            if mutant == .skipDirectorySync { return }
         #endif
         try disk.syncDirectory(Self.folder)
     }

@@ -40,9 +40,9 @@ final class StateLog {
         syncedLSN = tail.nextLSN - 1
         file = nil
         #if DEBUG
-        if mutant == .writeBehindCut, segment != SegmentHeader.none {
-            do { file = try segments.disk.open(SegmentTable.path(segment), .writeDirect) } catch { file = nil }
-        }
+            if mutant == .writeBehindCut, segment != SegmentHeader.none {
+                do { file = try segments.disk.open(SegmentTable.path(segment), .writeDirect) } catch { file = nil }
+            }
         #endif
     }
 
@@ -73,11 +73,11 @@ final class StateLog {
         do throws(DiskError) {
             try file!.write(builder.buffer.range(0, built.totalBytes), at: Int64(offset))
             #if DEBUG
-            if mutant == .skipGroupSync { return finish(built, records.count, start) }
-            if mutant == .retryFailedSync {
-                do throws(DiskError) { try file!.sync() } catch { try file!.sync() }
-                return finish(built, records.count, start)
-            }
+                if mutant == .skipGroupSync { return finish(built, records.count, start) }
+                if mutant == .retryFailedSync {
+                    do throws(DiskError) { try file!.sync() } catch { try file!.sync() }
+                    return finish(built, records.count, start)
+                }
             #endif
             try file!.sync()
         } catch {
@@ -111,7 +111,7 @@ final class StateLog {
         do throws(DiskError) {
             var writesHeader = true
             #if DEBUG
-            if mutant == .skipSegmentHeader { writesHeader = false }
+                if mutant == .skipSegmentHeader { writesHeader = false }
             #endif
             if writesHeader { try segments.writeHeader(header, to: spare.file) }
         } catch {
@@ -159,7 +159,8 @@ final class SpareSegments: Sendable {
             defer { state.value = nil }
             return state.value
         }
-        let spare = try ready ?? segments.create(zeroFilled: false)
+        let spare: (id: UInt32, file: any DiskFile)
+        if let ready { spare = ready } else { spare = try segments.create(zeroFilled: false) }
         try segments.adopt(spare.id)
         return spare
     }

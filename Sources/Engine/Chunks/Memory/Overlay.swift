@@ -84,8 +84,8 @@ final class Overlay: @unchecked Sendable {
             var objectDelta = replaced == nil ? 1 : 0
             var byteDelta = row.size - (replaced?.size ?? 0)
             #if DEBUG
-            if mutant == .wrongContainerDelta { objectDelta = 1 }
-            if mutant == .forgetReplaced { byteDelta = row.size }
+                if mutant == .wrongContainerDelta { objectDelta = 1 }
+                if mutant == .forgetReplaced { byteDelta = row.size }
             #endif
             count(key, objects: objectDelta, bytes: byteDelta, timestamp: row.modified, mutant: mutant)
             objectDelta = 0
@@ -98,7 +98,7 @@ final class Overlay: @unchecked Sendable {
             count(key, objects: -1, bytes: -replaced.size, timestamp: timestamp, mutant: mutant)
         case .uploadLeaf(let owner, let index, let entries):
             #if DEBUG
-            if mutant == .forgetLeaf, index > 0 { return }
+                if mutant == .forgetLeaf, index > 0 { return }
             #endif
             leaves[LeafKey(owner: owner, index: index)] = entries
             logBytes += entries.count
@@ -116,7 +116,7 @@ final class Overlay: @unchecked Sendable {
     private func drop(_ replaced: Record.Replaced?, mutant: Mutant?) {
         guard let replaced, replaced.isMapped else { return }
         #if DEBUG
-        if mutant == .keepDroppedLeaves { return }
+            if mutant == .keepDroppedLeaves { return }
         #endif
         dropLeaves(of: replaced.owner)
     }
@@ -134,7 +134,7 @@ final class Overlay: @unchecked Sendable {
             $0.bytes += bytes
         }
         #if DEBUG
-        if mutant == .wrongAccountDelta, objects < 0 { return }
+            if mutant == .wrongAccountDelta, objects < 0 { return }
         #endif
         accounts[key.account, default: AccountChange()].objects += objects
         accounts[key.account, default: AccountChange()].bytes += bytes
@@ -186,7 +186,8 @@ extension Overlay.AccountChange {
         var result =
             older
             ?? AccountRow(
-                name: name, created: row!.created, modified: row!.modified, attributes: [], containerCount: 0, objectCount: 0,
+                name: name, created: row!.created, modified: row!.modified, attributes: [], containerCount: 0,
+                objectCount: 0,
                 byteCount: 0)
         if let attributes = row?.attributes {
             result.attributes = attributes
@@ -242,7 +243,11 @@ extension Overlay {
         }
         for owner in uploads.keys.sorted() {
             let key = IndexKey.upload(owner)
-            if uploads[owner]! { try transaction.put(key, seal.seal([], key: key)) } else { try transaction.delete(key) }
+            if uploads[owner]! {
+                try transaction.put(key, seal.seal([], key: key))
+            } else {
+                try transaction.delete(key)
+            }
         }
     }
 
