@@ -15,7 +15,8 @@ private let secret = HashSecret((0..<192).map { UInt8($0) })
     let bytes = Array(builder.buffer.range(0, 168))
     #expect(
         Hex.encode(Array(bytes[0..<0x40]))
-            == "415055534752473100100000a8000000" + "01000000000000000700000000000000" + "06000000000000000300000000100000"
+            == "415055534752473100100000a8000000" + "01000000000000000700000000000000"
+            + "06000000000000000300000000100000"
             + "01000000000000000500000000000000")
     #expect(bytes[0x40..<0x58].allSatisfy { $0 == 0 })
     #expect(Hex.encode(Array(bytes[0x60..<0x70])) == "22020000180000000000000000000000")
@@ -50,7 +51,8 @@ private let secret = HashSecret((0..<192).map { UInt8($0) })
     let replaced = Record.Replaced(size: 5, owner: 3, isMapped: true)
     let records: [Record] = [
         .putAccount(name: "a", timestamp: Timestamp(ticks: 1), attributes: []),
-        .putContainer(key, id: 4, isNew: true, created: Timestamp(ticks: 1), timestamp: Timestamp(ticks: 2), attributes: [9]),
+        .putContainer(
+            key, id: 4, isNew: true, created: Timestamp(ticks: 1), timestamp: Timestamp(ticks: 2), attributes: [9]),
         .deleteContainer(key, id: 4, timestamp: Timestamp(ticks: 3)),
         .putObject(key, id: 4, row, replaced: replaced), .putObject(key, id: 4, row, replaced: nil),
         .setObjectMetadata(key, id: 4, row),
@@ -61,7 +63,8 @@ private let secret = HashSecret((0..<192).map { UInt8($0) })
         let encoded = record.encoded()
         func entry(_ attributes: [UInt8]) -> GroupEntry {
             GroupEntry(
-                type: encoded.type, flags: encoded.flags, lsnDelta: 0, owner: encoded.owner, logical: encoded.logical, rawBytes: 0,
+                type: encoded.type, flags: encoded.flags, lsnDelta: 0, owner: encoded.owner, logical: encoded.logical,
+                rawBytes: 0,
                 storedBytes: 0, payloadOffset: 0, payloadHash: 0, attributes: attributes)
         }
         #expect(Record(entry(encoded.attributes), segment: 1, groupOffset: 4096) == record)
