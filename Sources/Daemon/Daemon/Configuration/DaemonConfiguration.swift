@@ -6,10 +6,10 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var region: String
     /// Empty: each listener's own address.
     package var publicHost: String
-    package var identity: ListenerConfiguration
-    package var object: ListenerConfiguration
+    package var identity: ListenerSettings
+    package var object: ListenerSettings
     /// nil: not served.
-    package var metrics: ListenerConfiguration?
+    package var metrics: ListenerSettings?
     package var reserveBytes: Int64
     package var capacityBytes: Int64?
     package var indexCopies: Int
@@ -30,10 +30,10 @@ package struct DaemonConfiguration: Sendable, Equatable {
         region = try values.text("region")
         publicHost = try values.text("public_host")
         let shared = TLSFiles(certificate: try values.text("tls.certificate"), key: try values.text("tls.key"))
-        identity = try ListenerConfiguration(name: "identity", values: values, sharedTLS: shared)
-        object = try ListenerConfiguration(name: "object", values: values, sharedTLS: shared)
+        identity = try ListenerSettings(name: "identity", values: values, sharedTLS: shared)
+        object = try ListenerSettings(name: "object", values: values, sharedTLS: shared)
         if try values.flag("metrics.enabled") {
-            metrics = ListenerConfiguration(
+            metrics = ListenerSettings(
                 name: "metrics", host: try values.text("metrics.host"), port: try values.number("metrics.port"),
                 tls: nil, allowsPlaintext: try values.flag("metrics.allow_plaintext"))
         } else {
@@ -62,7 +62,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     }
 
     /// The listeners that are switched on.
-    package var listeners: [ListenerConfiguration] { [identity, object] + (metrics.map { [$0] } ?? []) }
+    package var listeners: [ListenerSettings] { [identity, object] + (metrics.map { [$0] } ?? []) }
 
     /// Refuses what would put a password or a token on a wire that others can read, and addresses that the
     /// catalog can't publish.

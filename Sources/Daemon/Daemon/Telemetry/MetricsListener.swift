@@ -18,7 +18,7 @@ package final class MetricsListener: Sendable {
     }
 
     package static func start(
-        _ listener: ListenerConfiguration, group: any EventLoopGroup, threads: @escaping AdminServer.Threads,
+        _ listener: ListenerSettings, group: any EventLoopGroup, threads: @escaping AdminServer.Threads,
         page: @escaping @Sendable () -> String
     ) async throws -> MetricsListener {
         let open = OpenConnections()

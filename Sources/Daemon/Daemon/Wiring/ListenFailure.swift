@@ -3,7 +3,7 @@ private import NIOCore
 
 /// Turns an operating system's refusal to listen into words.
 enum ListenFailure {
-    static func explain(_ error: any Error, _ listener: ListenerConfiguration) -> DaemonError {
+    static func explain(_ error: any Error, _ listener: ListenerSettings) -> DaemonError {
         let place = "\(listener.host):\(listener.port)"
         guard let code = (error as? IOError)?.errnoCode else {
             return DaemonError("The \(listener.name) listener can't use \(place): \(error).")

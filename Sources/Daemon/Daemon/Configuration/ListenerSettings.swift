@@ -11,7 +11,7 @@ package struct TLSFiles: Sendable, Hashable {
 }
 
 /// Where one face listens.
-package struct ListenerConfiguration: Sendable, Hashable {
+package struct ListenerSettings: Sendable, Hashable {
     package var name: String
     package var host: String
     /// 0: any free one.
