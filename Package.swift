@@ -144,7 +144,8 @@ if !engineOnly {
             name: "ObjectAPITests",
             dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"] + nio,
             swiftSettings: bytes),
-        .testTarget(name: "DaemonTests", dependencies: ["Daemon", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "Primitives"] + nio, swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),
     ]
 }

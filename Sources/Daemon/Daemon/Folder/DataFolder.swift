@@ -69,6 +69,16 @@ package final class DataFolder: Sendable {
         }
     }
 
+    /// Whether the engine has been here.
+    func hasObjects() throws(DaemonError) -> Bool {
+        do {
+            return try disk.list(Self.objectsName).isEmpty == false
+        } catch {
+            if error.isNotFound { return false }
+            throw DaemonError("The folder \(objectsPath) can't be looked at (\(error)).")
+        }
+    }
+
     private static func makePrivate(_ path: String, create: Bool) throws(DaemonError) {
         if create, mkdir(path, 0o700) != 0, errno != EEXIST {
             let code = errno

@@ -13,6 +13,10 @@ package struct PrivateFiles: Sendable {
 
     /// nil: there is no such file.
     package func read(_ name: String) throws(DaemonError) -> String? {
+        try readBytes(name).map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    package func readBytes(_ name: String) throws(DaemonError) -> [UInt8]? {
         do {
             let file = try disk.open(name, .read)
             let size = try file.size()
@@ -20,18 +24,19 @@ package struct PrivateFiles: Sendable {
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, Int(size)), alignment: 16)
             defer { unsafe buffer.deallocate() }
             let count = try unsafe file.read(into: buffer, at: 0)
-            return unsafe String(decoding: UnsafeRawBufferPointer(rebasing: buffer[..<min(count, Int(size))]), as: UTF8.self)
+            return unsafe Array(UnsafeRawBufferPointer(rebasing: buffer[..<min(count, Int(size))]))
         } catch {
             if error.isNotFound { return nil }
             throw DaemonError("The file \(name) of the data folder can't be read (\(error)).")
         }
     }
 
-    package func write(_ name: String, _ text: String) throws(DaemonError) {
+    package func write(_ name: String, _ text: String) throws(DaemonError) { try write(name, Array(text.utf8)) }
+
+    package func write(_ name: String, _ bytes: [UInt8]) throws(DaemonError) {
         do {
             let temporary = name + Self.temporarySuffix
             let file = try disk.open(temporary, .readWrite)
-            let bytes = Array(text.utf8)
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, bytes.count), alignment: 16)
             defer { unsafe buffer.deallocate() }
             unsafe buffer.copyBytes(from: bytes)
