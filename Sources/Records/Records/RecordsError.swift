@@ -69,7 +69,8 @@ package enum RecordsError: Error, Sendable, Equatable, CustomStringConvertible {
         switch failure.resultCode {
         case .SQLITE_FULL: self = .full
         case .SQLITE_BUSY, .SQLITE_LOCKED: self = .busy
-        case .SQLITE_ABORT where message.contains("closed"), .SQLITE_MISUSE where message.contains("closed"): self = .closed
+        case .SQLITE_ABORT where message.contains("closed"), .SQLITE_MISUSE where message.contains("closed"):
+            self = .closed
         default: self = .database(code: failure.extendedResultCode.rawValue, message: message)
         }
     }

@@ -4,7 +4,9 @@ package enum Base64 {
     private static let plainDigits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
     package static func encodeURL(_ bytes: [UInt8], padded: Bool) -> String { encode(bytes, urlDigits, padded: padded) }
-    package static func encodePlain(_ bytes: [UInt8], padded: Bool) -> String { encode(bytes, plainDigits, padded: padded) }
+    package static func encodePlain(_ bytes: [UInt8], padded: Bool) -> String {
+        encode(bytes, plainDigits, padded: padded)
+    }
 
     /// Accepts padding that is right and padding that is left off; nil for anything else, bits left over included.
     package static func decodeURL(_ text: some Sequence<UInt8>) -> [UInt8]? { decode(text, 0x2D, 0x5F) }

@@ -1,6 +1,6 @@
 private import Crypto
 private import CryptoExtras
-private import Primitives
+import Primitives
 
 /// Sealed messages of the Fernet form: `0x80`, the time (8 bytes, big-endian seconds), an IV of 16, AES-128-CBC with
 /// PKCS#7 padding, and HMAC-SHA256 over all of that; as URL-safe base64 without padding.
@@ -35,7 +35,9 @@ enum Fernet {
     /// - Parameter iv: 16 bytes that no other token under this key has.
     static func seal(_ payload: [UInt8], key: Key, time: UInt64, iv: [UInt8]) throws(IdentityError) -> String {
         var message: [UInt8] = [0x80]
-        for shift in stride(from: UInt64(56), through: 0, by: -8) { message.append(UInt8(truncatingIfNeeded: time >> shift)) }
+        for shift in stride(from: UInt64(56), through: 0, by: -8) {
+            message.append(UInt8(truncatingIfNeeded: time >> shift))
+        }
         message += iv
         do {
             message += try AES._CBC.encrypt(

@@ -1,4 +1,4 @@
-package import Primitives
+import Primitives
 
 /// What Identity is started with.
 package struct IdentityConfiguration: Sendable {

@@ -1,4 +1,4 @@
-private import GRDB
+import GRDB
 package import Primitives
 
 /// A service that this daemon publishes; the same URL for all three interfaces.

@@ -1,4 +1,5 @@
-private import GRDB
+import GRDB
+private import Primitives
 
 /// A service with its endpoints as one token sees them: the URLs filled in.
 package struct CatalogEntry: Sendable, Equatable {
@@ -42,7 +43,8 @@ extension IdentityService {
 
     package func service(id: String) throws(IdentityError) -> CatalogService {
         try found(
-            "service", id, try read { db in try Lookups.one(db, "SELECT * FROM services WHERE id = ?", [id], Lookups.service) })
+            "service", id,
+            try read { db in try Lookups.one(db, "SELECT * FROM services WHERE id = ?", [id], Lookups.service) })
     }
 
     package func endpoints(
@@ -65,7 +67,8 @@ extension IdentityService {
 
     package func region(id: String) throws(IdentityError) -> Region {
         try found(
-            "region", id, try read { db in try Lookups.one(db, "SELECT * FROM regions WHERE id = ?", [id], Lookups.region) })
+            "region", id,
+            try read { db in try Lookups.one(db, "SELECT * FROM regions WHERE id = ?", [id], Lookups.region) })
     }
 }
 

@@ -1,4 +1,5 @@
-package import GRDB
+import GRDB
+private import Records
 
 extension IdentityService {
     /// One page of a table, filtered by equality; table, columns and order are ours, values are bound.
@@ -38,7 +39,7 @@ extension IdentityService {
     ) throws(IdentityError) -> T {
         do throws(IdentityError) {
             return try body()
-        } catch .records(.duplicate) {
+        } catch .records(.duplicate(_)) {
             let place = domainID.map { " at domain ID \($0)" } ?? ""
             throw .conflict(kind: kind, detail: "Duplicate entry found with name \(name)\(place)")
         }

@@ -1,6 +1,5 @@
-package import GRDB
-
 private import Codecs
+import GRDB
 private import Records
 
 func hexText(_ bytes: [UInt8]) -> String { Hex.encode(bytes) }

@@ -1,4 +1,4 @@
-private import GRDB
+import GRDB
 
 /// What a PATCH changes; nil leaves a field as it is.
 package struct ProjectChange: Sendable {
@@ -66,7 +66,8 @@ extension IdentityService {
                         VALUES (?, ?, ?, ?, ?, ?)
                         """,
                     arguments: [
-                        project.id, project.name, project.domainID, project.parentID, project.description, project.enabled,
+                        project.id, project.name, project.domainID, project.parentID, project.description,
+                        project.enabled,
                     ])
                 return project
             }

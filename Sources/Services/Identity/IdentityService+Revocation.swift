@@ -1,4 +1,4 @@
-private import GRDB
+import GRDB
 
 extension IdentityService {
     /// Ends a token now; with `wholeChain` also the one it was made from and all others made from that.

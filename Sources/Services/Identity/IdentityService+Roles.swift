@@ -1,4 +1,4 @@
-package import GRDB
+import GRDB
 
 /// What a list of assignments is narrowed to; nil is everything.
 package struct AssignmentFilter: Sendable {

@@ -1,5 +1,5 @@
-private import GRDB
-package import Primitives
+import GRDB
+import Primitives
 
 extension IdentityService {
     /// Makes a token. With a password this costs a scrypt hash (`perform(.password)`), else table reads only.
@@ -22,7 +22,9 @@ extension IdentityService {
             let (payload, parent) = try validatePayload(token)
             guard userID == nil || userID == parent.user.id else { throw .unauthorized }
             userID = parent.user.id
-            for method in TokenPayload.Method.allCases where payload.methods & method.bit != 0 { methods.insert(method) }
+            for method in TokenPayload.Method.allCases where payload.methods & method.bit != 0 {
+                methods.insert(method)
+            }
             methods.insert(.token)
             // A child never outlives its parent (CVE-2026-44394).
             expiresAt = parent.expiresAt
@@ -62,7 +64,7 @@ extension IdentityService {
         return found.id
     }
 
-    private struct Issuance {
+    fileprivate struct Issuance {
         let payload: TokenPayload
         let info: TokenInfo
     }

@@ -1,4 +1,4 @@
-private import GRDB
+import GRDB
 package import Primitives
 
 /// A user to be made.
@@ -69,7 +69,8 @@ extension IdentityService {
                         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                         """,
                     arguments: [
-                        user.id, user.name, user.domainID, user.defaultProjectID, user.email, user.description, hashText,
+                        user.id, user.name, user.domainID, user.defaultProjectID, user.email, user.description,
+                        hashText,
                         user.enabled,
                     ])
                 return user

@@ -1,4 +1,4 @@
-package import GRDB
+import GRDB
 package import Primitives
 
 extension IdentityService {
@@ -63,7 +63,8 @@ enum Validation {
                 let domain = try Lookups.domain(db, .id(project.domainID)), domain.enabled
             else { return nil }
             info.scope = .project(
-                Caller.Named(id: project.id, name: project.name), domain: Caller.Named(id: domain.id, name: domain.name))
+                Caller.Named(id: project.id, name: project.name), domain: Caller.Named(id: domain.id, name: domain.name)
+            )
             info.roles = try Lookups.effectiveRoles(db, userID: user.id, on: .project(id))
         case .domain(let id):
             guard let domain = try Lookups.domain(db, .id(id)), domain.enabled else { return nil }

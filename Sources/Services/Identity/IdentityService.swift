@@ -1,5 +1,5 @@
-package import GRDB
-package import Primitives
+import GRDB
+import Primitives
 package import Records
 
 /// Who may do what: domains, projects, users, roles, tokens and the catalog.

@@ -1,6 +1,5 @@
-package import Records
-
-private import Primitives
+import Primitives
+private import Records
 
 /// The token keys: files named by number in a folder of their own, as other identity services keep them.
 ///

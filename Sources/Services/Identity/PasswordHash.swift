@@ -1,5 +1,5 @@
 private import CryptoExtras
-package import Primitives
+import Primitives
 
 private import struct Crypto.SymmetricKey
 

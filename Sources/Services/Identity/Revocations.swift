@@ -1,4 +1,4 @@
-package import GRDB
+import GRDB
 
 /// Tokens that were taken back before their time: by themselves, their chain, their user, or a user on one scope.
 ///

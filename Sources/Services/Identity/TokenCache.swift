@@ -1,12 +1,12 @@
 private import Crypto
-private import Primitives
+import Primitives
 
 /// Tokens that were just validated, by the SHA-256 of their text, so that the tokens themselves are kept nowhere.
 ///
 /// A hit holds one mutex for a dictionary look-up. Entries end with the token, after `Limits.cacheSecondsMax`, and all
 /// at once when any table that validation reads is written.
 final class TokenCache: Sendable {
-    private struct Digest: Hashable {
+    fileprivate struct Digest: Hashable {
         var a: UInt64
         var b: UInt64
         var c: UInt64
@@ -16,14 +16,14 @@ final class TokenCache: Sendable {
         func hash(into hasher: inout Hasher) { hasher.combine(a) }
     }
 
-    private struct Entry {
+    fileprivate struct Entry {
         let info: TokenInfo
         let caller: Caller
         let storedAt: Int64
         let until: Int64
     }
 
-    private struct State {
+    fileprivate struct State {
         var entries: [Digest: Entry] = [:]
         var generation: UInt64 = 0
     }
@@ -74,7 +74,7 @@ final class TokenCache: Sendable {
     private static func digest(_ token: String) -> Digest {
         var token = token
         var hasher = SHA256()
-        unsafe token.withUTF8 { unsafe hasher.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+        token.withUTF8 { unsafe hasher.update(bufferPointer: UnsafeRawBufferPointer($0)) }
         return unsafe hasher.finalize().withUnsafeBytes { raw in
             unsafe Digest(
                 a: raw.loadUnaligned(fromByteOffset: 0, as: UInt64.self),
