@@ -216,7 +216,7 @@ extension ObjectService {
 
     /// HEAD. Blocks.
     package func containerInfo(_ path: ObjectPath, _ requester: Requester) throws(ObjectError) -> ResourceInfo {
-        try readContainer(path, requester, listing: false).info
+        try readContainer(path, requester).info
     }
 
     /// GET. Blocks.
