@@ -9,7 +9,9 @@ enum StatusReport {
         let mean = status.groupsCommitted == 0 ? 0 : Double(status.operationsCommitted) / Double(status.groupsCommitted)
         let flush = status.groupsCommitted == 0 ? 0 : Double(status.flushNanosecondsTotal) / Double(status.groupsCommitted) / 1e6
         let uptime = Int((ContinuousClock().now - began) / .seconds(1))
-        let state = status.readOnly.map { "READ ONLY: \(explain($0))" } ?? "serving"
+        var state = status.readOnly.map { "READ ONLY: \(explain($0))" } ?? "serving"
+        if status.readOnly == nil, status.refusesUserWrites { state = "FULL: uploads get 507; deletes still work" }
+        if status.secondIndexFailed { state += "; the second copy of the index can't be written" }
         let lines = [
             "State          \(state)",
             "Version        \(DaemonVersion.text), process \(endpoints.pid), up for \(duration(uptime))",
@@ -17,7 +19,7 @@ enum StatusReport {
             "Identity       \(endpoints.identity)/v3",
             "Objects        \(endpoints.object)/v1",
             "Metrics        \(endpoints.metrics.map { $0 + "/metrics" } ?? "off")",
-            "Bytes          \(size(status.bytesLogical)) of objects, \(size(status.bytesStored)) stored in \(status.segmentCount) segments, \(size(status.freeBytes)) free for uploads",
+            "Bytes          \(size(status.bytesLogical)) of objects, \(size(status.bytesStored)) stored in \(status.segmentCount) segments, \(status.freeBytes < 0 ? "an unknown number" : size(status.freeBytes)) free",
             "Commits        \(status.operationsCommitted) operations in \(status.groupsCommitted) groups (\(tenths(mean)) each), flushes of \(tenths(flush)) ms, the longest \(tenths(Double(status.flushNanosecondsMax) / 1e6)) ms",
             "Index          \(lag) operations behind the log, \(status.overlayOperations) in memory",
             "Bad checksums  \(status.checksumFailures)",
@@ -25,7 +27,7 @@ enum StatusReport {
         return AdminReply(
             succeeded: true, text: lines.joined(separator: "\n"),
             fields: [
-                "state": status.readOnly == nil ? "serving" : "read_only", "version": DaemonVersion.text, "pid": String(endpoints.pid),
+                "state": status.readOnly != nil ? "read_only" : status.refusesUserWrites ? "full" : "serving", "version": DaemonVersion.text, "pid": String(endpoints.pid),
                 "uptime_seconds": String(uptime), "data": folder, "identity": endpoints.identity, "object": endpoints.object,
                 "metrics": endpoints.metrics ?? "", "bytes_logical": String(status.bytesLogical), "bytes_stored": String(status.bytesStored),
                 "bytes_free": String(status.freeBytes), "segments": String(status.segmentCount), "durable_lsn": String(status.durableLSN),

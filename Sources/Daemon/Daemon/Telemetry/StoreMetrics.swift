@@ -28,6 +28,16 @@ enum StoreMetrics {
         metrics.gauge("chunks_operations_total", help: "Operations committed.", type: "counter") {
             Double(status().operationsCommitted)
         }
+        metrics.gauge("chunks_checkpoints_total", help: "Checkpoints of the index.", type: "counter") { Double(status().checkpoints) }
+        metrics.gauge("chunks_queued_operations", help: "Operations that wait for their group.") {
+            Double(status().queuedOperations)
+        }
+        metrics.gauge("chunks_refuses_uploads", help: "1 if uploads get 507, for want of space, or the store is read-only.") {
+            status().refusesUserWrites ? 1 : 0
+        }
+        metrics.gauge("chunks_index_copy_failed", help: "1 if the second copy of the index can't be written.") {
+            status().secondIndexFailed ? 1 : 0
+        }
         metrics.gauge("chunks_flush_seconds_max", help: "The longest flush since the start.") {
             Double(status().flushNanosecondsMax) / 1e9
         }
@@ -43,7 +53,7 @@ enum StoreMetrics {
         }
         metrics.histogram(
             "chunks_flush_seconds", help: "How long a flush took.",
-            bounds: first.flushTimes.map { Double($0.boundNanoseconds) / 1e9 }.filter(\.isBound)
+            bounds: first.flushTimes.map { Double($0.bound) / 1e9 }.filter(\.isBound)
         ) {
             let now = status()
             return (counts: now.flushTimes.map(\.count), sum: Double(now.flushNanosecondsTotal) / 1e9)

@@ -75,9 +75,11 @@ package struct Daemon: Sendable {
         var services: [any Service] = [stores.part(logger: logger), control.part(logger: logger), control.maintenance(logger: logger)]
         services += try await faces.start()
         services.append(try await admin.listen(path: folder.socketPath))
-        services.append(contentsOf: faces.later)
-        services.append(ReadyService(ready: ready, faces: faces))
-        var group = ServiceGroupConfiguration(services: services, logger: quiet(logger))
+        if let listener = faces.identityListener {
+            services.append(listener)
+            services.append(ReadyService(ready: ready, listener: listener))
+        }
+        var group = ServiceGroupConfiguration(services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }, logger: quiet(logger))
         group.maximumGracefulShutdownDuration = .seconds(configuration.shutdownSeconds + 30)
         try await run(ServiceGroup(configuration: group), until: stops)
         logger.info("stopped")

@@ -1,17 +1,11 @@
 package import HTTPFace
-private import Hummingbird
-private import HummingbirdTLS
 private import Identity
-private import IdentityAPI
 package import Logging
-private import NIOCore
 private import NIOPosix
-private import NIOSSL
 package import ObjectAPI
 private import Objects
 private import Primitives
 package import ServiceLifecycle
-private import Synchronization
 
 /// The listeners, and the threads that their requests run on.
 struct Faces: Sendable {
@@ -22,7 +16,7 @@ struct Faces: Sendable {
     private let objectServer: ObjectServer
     private let control: ControlPlane
     private let logger: Logger
-    private let identityIsUp = IdentityIsUp()
+    let identityListener: IdentityListener?
 
     /// Requests that may wait for a work thread; more are answered 503.
     private static let workQueueMax = 4096
@@ -41,13 +35,15 @@ struct Faces: Sendable {
             queueMax: Self.workQueueMax)
         let placement = stores.placement
         let store = stores.store
+        let clock = TimestampClock()
+        clock.advance(past: store.newestTimestamp)
         let service = ObjectService(
             configuration: ObjectServiceConfiguration(),
             store: { path in
                 precondition(placement.isLocal(path), "the ring was checked to have no other device")
                 return store
             },
-            clock: TimestampClock(), workThreads: workThreads)
+            clock: clock, workThreads: workThreads)
         var settings = ObjectServerConfiguration()
         if let listener = listeners.first(where: { $0.name == "object" }) {
             settings.listener.host = listener.host
@@ -57,6 +53,10 @@ struct Faces: Sendable {
             if !configuration.publicHost.isEmpty {
                 settings.publicURL = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
             }
+        }
+        identityListener = listeners.first { $0.name == "identity" }.map { listener in
+            IdentityListener(
+                listener, publicHost: configuration.publicHost, identity: control.identity, logger: logger)
         }
         var random = SystemRandomNumberGenerator()
         objectServer = ObjectServer(

@@ -4,8 +4,10 @@ private import NIOCore
 /// Turns an operating system's refusal to listen into words.
 enum ListenFailure {
     static func explain(_ error: any Error, _ listener: ListenerSettings) -> DaemonError {
+        if let own = error as? DaemonError { return own }
         let place = "\(listener.host):\(listener.port)"
         guard let code = (error as? IOError)?.errnoCode else {
+            if listener.tls != nil { return explainTLS(error, listener) }
             return DaemonError("The \(listener.name) listener can't use \(place): \(error).")
         }
         switch code {
@@ -22,5 +24,12 @@ enum ListenFailure {
                 remedy: "Set \(listener.name).port to a higher one, or give the daemon CAP_NET_BIND_SERVICE.")
         default: return DaemonError("The \(listener.name) listener can't use \(place): errno \(code).")
         }
+    }
+
+    /// A certificate or key that can't be read or does not fit.
+    static func explainTLS(_ error: any Error, _ listener: ListenerSettings) -> DaemonError {
+        DaemonError(
+            "The \(listener.name) listener can't use its certificate \(listener.tls?.certificate ?? "") with the key \(listener.tls?.key ?? ""): \(error).",
+            remedy: "Both must be PEM files that this user can read, and belong together.")
     }
 }

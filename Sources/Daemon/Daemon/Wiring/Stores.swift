@@ -1,5 +1,6 @@
 package import Chunks
 private import Disks
+private import Identity
 package import Logging
 private import Primitives
 
@@ -18,8 +19,13 @@ struct Stores: Sendable {
             "store is open",
             metadata: [
                 "after_ms": "\(Int((ContinuousClock().now - began) / .milliseconds(1)))", "durable_lsn": "\(status.durableLSN)",
-                "segments": "\(status.segmentCount)",
+                "segments": "\(status.segmentCount)", "clean": "\(store.recovery.wasClean || store.recovery.isNew)",
+                "operations_replayed": "\(store.recovery.operationsReplayed)",
+                "uploads_dropped": "\(store.recovery.orphanUploadsDropped)",
             ])
+        for copy in store.recovery.rebuiltIndexCopies {
+            logger.warning("a copy of the index was damaged or gone, and is made again", metadata: ["copy": "\(copy)"])
+        }
         if let reason = status.readOnly {
             logger.critical("the store takes no writes", metadata: ["reason": "\(StatusReport.explain(reason))"])
         }
@@ -31,10 +37,11 @@ struct Stores: Sendable {
         try folder.makeFolder(DataFolder.objectsName)
         do {
             return try ChunkStore.open(
-                disk: try SystemDisk(root: folder.objectsPath), indexDirectory: folder.objectsPath,
+                disk: try SystemDisk(root: folder.objectsPath),
+                indexes: SQLiteIndexes(folder: folder.objectsPath, copies: configuration.indexCopies),
                 configuration: ChunkStore.Configuration(
-                    reserveBytes: configuration.reserveBytes, capacityBytes: configuration.capacityBytes,
-                    indexCopies: configuration.indexCopies))
+                    reserveBytes: configuration.reserveBytes, capacityBytes: configuration.capacityBytes),
+                random: IdentityConfiguration.systemRandomBytes)
         } catch let error as ChunkError {
             throw StoreFailure.explain(error, path: folder.objectsPath)
         } catch let error as DiskError {
@@ -65,7 +72,8 @@ struct Stores: Sendable {
 enum StoreFailure {
     static func explain(_ error: ChunkError, path: String) -> DaemonError {
         switch error {
-        case .disk(let inner) where inner.code == 11:
+        case .unusable(let text): DaemonError("The store \(path) can't be opened: \(text)")
+        case .locked:
             DaemonError("Another process has the store \(path) open.", remedy: "Stop it first.")
         case .disk(let inner) where inner.isNoSpace:
             DaemonError("There is no space left for the store \(path) (\(inner)).", remedy: "Free some, or move the data folder to a larger disk.")
