@@ -190,3 +190,20 @@ func patterned(_ count: Int, seed: UInt64, compressible: Bool = false) -> [UInt8
         try bench.store.close()
     }
 }
+
+@Test func checkFindsASoundStoreSound() throws {
+    let folder = temporaryFolder()
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    let bench = Bench(try openTemporary(folder))
+    let container = try bench.makeContainer("AUTH_a", "c")
+    for index in 0..<20 {
+        try bench.put(container, Bytes("o\(index % 15)"), patterned(index * 501, seed: UInt64(index)))
+    }
+    try bench.upload(container, "big", patterned(1_000_000, seed: 3))
+    try bench.upload(container, "big", patterned(700_000, seed: 4))
+    try bench.store.close()
+    let report = try ChunkStore.check(
+        disk: SystemDisk(root: folder), indexes: SQLiteIndexes(folder: folder, copies: 2), readsBytes: true)
+    #expect(report.problems == [])
+    #expect((report.accounts, report.containers, report.objects) == (1, 1, 16))
+}

@@ -138,6 +138,7 @@ extension ChunkStore {
         defer {
             index.close()
             secondIndex?.close()
+            lock.value = nil
         }
         do throws(DiskError) {
             try spares.discard()

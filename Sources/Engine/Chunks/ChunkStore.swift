@@ -41,7 +41,8 @@ package final class ChunkStore: Sendable {
     let bulk: BulkSegments
     let index: any IndexStore
     let secondIndex: (any IndexStore)?
-    let lock: any DiskLock
+    /// Held from open to close.
+    let lock: PosixGuarded<(any DiskLock)?>
     let objectLatches = LatchTable()
     let containerLatches = LatchTable()
     let counters = Counters()
@@ -89,7 +90,7 @@ package final class ChunkStore: Sendable {
         bulk = parts.bulk
         index = parts.index
         secondIndex = parts.secondIndex
-        lock = parts.lock
+        lock = PosixGuarded(parts.lock)
         recovery = parts.report
         ids = Atomic(parts.nextID)
         superblock = PosixGuarded(parts.superblock)
