@@ -63,7 +63,7 @@ var targets: [Target] = [
         name: "CodecsTests", dependencies: ["CCRC32", "CXXHash", "Codecs", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "DisksTests", dependencies: ["Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "ChunksTests", dependencies: ["Chunks", "Codecs", "Disks", "Primitives"], swiftSettings: bytes),
-    .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives"], swiftSettings: bytes),
+    .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives", crypto], swiftSettings: bytes),
     .testTarget(
         name: "ObjectsTests", dependencies: ["Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"],
         swiftSettings: bytes),
