@@ -1,7 +1,7 @@
 private import Glibc
 private import Logging
 
-/// The process `apusd`: reads its configuration, runs a `Daemon`, and turns signals into an orderly end.
+/// The process `apusd`: reads its configuration, runs a `RunningDaemon`, and turns signals into an orderly end.
 package enum DaemonProcess {
     /// Exit codes: 0 stopped as told, 1 could not start or had to stop.
     package static func run(overrides: [(key: String, value: String)], file: String?, anyPort: Bool, welcome: Bool) -> Never {
@@ -14,7 +14,7 @@ package enum DaemonProcess {
             do {
                 let configuration = try ConfigurationSources.load(
                     overrides: overrides, environment: Terminal.environment, file: file)
-                try await Daemon(configuration: configuration, anyPort: anyPort, welcome: welcome).run(until: stops)
+                try await RunningDaemon(configuration: configuration, anyPort: anyPort, welcome: welcome).run(until: stops)
                 exit(0)
             } catch {
                 Terminal.error("apusd: \(error)")

@@ -72,7 +72,8 @@ struct Stores: Sendable {
 enum StoreFailure {
     static func explain(_ error: ChunkError, path: String) -> DaemonError {
         switch error {
-        case .unusable(let text): DaemonError("The store \(path) can't be opened: \(text)")
+        case .unusable(let text):
+            DaemonError("The store \(path) can't be opened: \(text)")
         case .locked:
             DaemonError("Another process has the store \(path) open.", remedy: "Stop it first.")
         case .disk(let inner) where inner.isNoSpace:

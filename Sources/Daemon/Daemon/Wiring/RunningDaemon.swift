@@ -17,7 +17,7 @@ private import ServiceLifecycle
 /// It starts bottom-up: folder and lock, ring, store (which recovers), control.db, Identity, and only then the
 /// listeners, so nobody is served by half a daemon. It stops in the reverse order: listeners drain, then services
 /// end, then the stores close.
-package struct Daemon: Sendable {
+package struct RunningDaemon: Sendable {
     private let configuration: DaemonConfiguration
     private let anyPort: Bool
     private let welcome: Bool
