@@ -39,10 +39,11 @@ var targets: [Target] = [
     .systemLibrary(name: "CSQLite", path: "Sources/System/CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", path: "Sources/System/CZlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CXXHash", path: "Sources/System/CXXHash"),
+    .target(name: "CCRC32", path: "Sources/System/CCRC32"),
     .target(name: "CLinux", path: "Sources/System/CLinux"),
     .target(name: "Primitives", dependencies: ["CLinux"], path: "Sources/System/Primitives", swiftSettings: bytes),
     .target(
-        name: "Codecs", dependencies: ["CLZ4", "CXXHash", "CZlib", "Primitives", crypto],
+        name: "Codecs", dependencies: ["CCRC32", "CLZ4", "CXXHash", "CZlib", "Primitives", crypto],
         path: "Sources/System/Codecs", swiftSettings: bytes),
     .target(name: "Disks", dependencies: ["CLinux", "Primitives"], path: "Sources/System/Disks", swiftSettings: bytes),
 
@@ -58,7 +59,8 @@ var targets: [Target] = [
         path: "Sources/Services/Objects", swiftSettings: strict),
 
     .testTarget(name: "PrimitivesTests", dependencies: ["Primitives"], swiftSettings: bytes),
-    .testTarget(name: "CodecsTests", dependencies: ["Codecs", "Primitives"], swiftSettings: bytes),
+    .testTarget(
+        name: "CodecsTests", dependencies: ["CCRC32", "CXXHash", "Codecs", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "DisksTests", dependencies: ["Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "ChunksTests", dependencies: ["Chunks", "Codecs", "Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives"], swiftSettings: bytes),

@@ -15,6 +15,10 @@ package enum ChunkError: Error, Sendable, Hashable {
     case disk(DiskError)
     case index(String)
     case cancelled
+    /// Another process, or another store in this one, has the folder open.
+    case locked
+    /// The folder can't be opened as it is; the text says what to do.
+    case unusable(String)
 }
 
 /// Why a store stopped taking writes.

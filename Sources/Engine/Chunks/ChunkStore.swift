@@ -1,55 +1,193 @@
-package import Disks
+import Codecs
+import Disks
+package import Primitives
+import Synchronization
 
-/// The engine of one device: see engine.md and this target's documentation page.
+/// The engine of one device: one append-only log, an overlay in memory, an index behind it.
+///
+/// The state is the last durable index plus the fold of the log behind it; everything in memory is a cache
+/// of that. Invariants I1 to I8 are in this target's documentation page.
 package final class ChunkStore: Sendable {
     package struct Configuration: Sendable {
-        /// Size of a segment file; a multiple of 1 MiB (smaller ones, multiples of 64 KiB, are for tests).
+        /// Size of a segment file when the store is made: a multiple of 64 KiB, 512 KiB ... 64 MiB.
         package var segmentBytes: Int
         /// Free bytes of the file system that user writes may not touch.
         package var reserveBytes: Int64
         /// Optional ceiling of the store's own size; user writes are refused at 92 % of it.
         package var capacityBytes: Int64?
-        /// 1 or 2.
-        package var indexCopies: Int
+        /// The overlay is frozen at this many operations, or this many bytes of log.
+        package var overlayOperationsMax = Limits.overlayOperationsMax
+        package var overlayLogBytesMax = Limits.overlayLogBytesMax
+        /// False: no threads of its own; submissions wait for `runPending`. For rigs that must be repeatable.
+        package var isThreaded = true
+        /// Write zeros into spare segments ahead of use (the daemon), or only reserve them.
+        package var zeroFillsSpares = true
+        /// A deliberate bug (debug builds only).
+        package var mutant: Mutant?
 
-        package init(segmentBytes: Int = 64 << 20, reserveBytes: Int64 = 1 << 30, capacityBytes: Int64? = nil, indexCopies: Int = 2) {
+        package init(segmentBytes: Int = 64 << 20, reserveBytes: Int64 = 1 << 30, capacityBytes: Int64? = nil) {
             self.segmentBytes = segmentBytes
             self.reserveBytes = reserveBytes
             self.capacityBytes = capacityBytes
-            self.indexCopies = indexCopies
         }
     }
 
-    /// Opens a store, or makes one in an empty folder: takes the lock, recovers, starts the threads.
-    package static func open(
-        disk: any Disk, indexDirectory: String, configuration: Configuration
-    ) throws(ChunkError) -> ChunkStore { fatalError("to come") }
+    let configuration: Configuration
+    let disk: any Disk
+    let secret: HashSecret
+    let seal: RowSeal
+    let segments: SegmentTable
+    let spares: SpareSegments
+    let bulk: BulkSegments
+    let index: any IndexStore
+    let secondIndex: (any IndexStore)?
+    let lock: any DiskLock
+    let objectLatches = LatchTable()
+    let containerLatches = LatchTable()
+    let counters = Counters()
 
-    /// Finishes what is queued, writes a checkpoint, stops the threads. Later calls fail with `.readOnly(.closed)`.
-    package func close() throws(ChunkError) { fatalError("to come") }
+    /// Guards `memory`: held for moments, never across I/O.
+    let memoryMutex = PosixMutex()
+    let memory: PosixGuarded<Memory>
 
-    private init() {}
+    /// Guards the queue, and wakes the committer and the applier.
+    let queueMutex = PosixMutex()
+    let queue: PosixGuarded<CommitQueue>
+    /// Guards the applier's work, and wakes it, the maintenance thread, and who waits for it.
+    let applierMutex = PosixMutex()
+    let applierState: PosixGuarded<ApplierState>
+    /// The committer's own state: touched by the committer's thread, or by `runPending`.
+    let committer: PosixGuarded<CommitterState>
 
-    /// A snapshot of what operators watch; cheap.
-    package func status() -> Status { fatalError("to come") }
+    let ids: Atomic<UInt64>
+    let superblock: PosixGuarded<Superblock>
 
-    package struct Status: Sendable {
-        package var readOnly: ReadOnlyReason?
-        package var durableLSN: UInt64 = 0
-        package var appliedLSN: [UInt64] = []
-        package var groupsCommitted: UInt64 = 0
-        package var operationsCommitted: UInt64 = 0
-        package var flushNanosecondsTotal: UInt64 = 0
-        package var flushNanosecondsMax: UInt64 = 0
-        package var bytesLogical: Int64 = 0
-        package var bytesStored: Int64 = 0
-        package var segmentCount: Int = 0
-        package var overlayOperations: Int = 0
-        package var checksumFailures: UInt64 = 0
-        package var freeBytes: Int64 = 0
-        /// Upper bounds (operations per group) and counts, for a Prometheus histogram.
-        package var groupSizes: [(bound: Int, count: UInt64)] = []
-        package var flushTimes: [(boundNanoseconds: UInt64, count: UInt64)] = []
-        package init() {}
+    /// What recovery found.
+    package let recovery: RecoveryReport
+
+    /// Everything under `memoryMutex`.
+    struct Memory {
+        var active: Overlay
+        var frozen: Overlay?
+        /// Changes whenever an overlay is frozen or dropped.
+        var generation: UInt64 = 0
+        var objectRows = RecentCache<ObjectKey, ObjectRow>(limit: Limits.cachedObjectRowsMax)
+        var containerRows = RecentCache<ContainerKey, ContainerRow>(limit: Limits.cachedContainersMax)
+        var readOnly: ReadOnlyReason?
+        var bytesLogical: Int64
+        var bytesStored: Int64
+        var newestTimestamp: Timestamp
+    }
+
+    init(parts: OpenParts, configuration: Configuration) {
+        self.configuration = configuration
+        disk = parts.disk
+        secret = parts.superblock.secret
+        seal = RowSeal(secret: parts.superblock.secret)
+        segments = parts.segments
+        spares = parts.spares
+        bulk = parts.bulk
+        index = parts.index
+        secondIndex = parts.secondIndex
+        lock = parts.lock
+        recovery = parts.report
+        ids = Atomic(parts.nextID)
+        superblock = PosixGuarded(parts.superblock)
+        memory = PosixGuarded(
+            Memory(
+                active: parts.overlay, readOnly: parts.readOnly, bytesLogical: parts.bytesLogical,
+                bytesStored: parts.bytesStored, newestTimestamp: parts.newestTimestamp))
+        queue = PosixGuarded(CommitQueue())
+        applierState = PosixGuarded(ApplierState())
+        committer = PosixGuarded(
+            CommitterState(
+                log: StateLog(
+                    segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant),
+                overlayStarted: MonotonicClock.now()))
+    }
+
+    /// The newest timestamp of any record: advance the clock past it before the first write.
+    package var newestTimestamp: Timestamp { memoryMutex.withLock { memory.value.newestTimestamp } }
+
+    /// Why the store takes no writes, if it does not.
+    package var readOnlyReason: ReadOnlyReason? { memoryMutex.withLock { memory.value.readOnly } }
+
+    /// Stops taking writes for good in this process. The first reason stays.
+    func becomeReadOnly(_ reason: ReadOnlyReason) {
+        memoryMutex.withLock { if memory.value.readOnly == nil { memory.value.readOnly = reason } }
+        queueMutex.withLock { queueMutex.broadcast() }
+        applierMutex.withLock { applierMutex.broadcast() }
+    }
+}
+
+/// Numbers that hot paths count without a lock.
+final class Counters: Sendable {
+    let groups = Atomic<UInt64>(0)
+    let operations = Atomic<UInt64>(0)
+    let flushNanoseconds = Atomic<UInt64>(0)
+    let flushNanosecondsMax = Atomic<UInt64>(0)
+    let checksumFailures = Atomic<UInt64>(0)
+    let freeBytes = Atomic<Int64>(.max)
+    let spaceRefused = Atomic<Bool>(false)
+    let checkpoints = Atomic<UInt64>(0)
+    let groupSizes = Histogram(bounds: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+    let flushTimes = Histogram(
+        bounds: [
+            25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 100_000_000,
+            1_000_000_000,
+        ])
+}
+
+/// Counts by upper bound; the last count is for everything above.
+final class Histogram: Sendable {
+    let bounds: [UInt64]
+    private let mutex = PosixMutex()
+    private let counts: PosixGuarded<[UInt64]>
+
+    init(bounds: [UInt64]) {
+        self.bounds = bounds
+        counts = PosixGuarded(Array(repeating: 0, count: bounds.count + 1))
+    }
+
+    func record(_ value: UInt64) {
+        let slot = bounds.firstIndex { value <= $0 } ?? bounds.count
+        mutex.withLock { counts.value[slot] += 1 }
+    }
+
+    func snapshot() -> [(bound: UInt64, count: UInt64)] {
+        let counts = mutex.withLock { self.counts.value }
+        return zip(bounds + [.max], counts).map { ($0, $1) }
+    }
+}
+
+/// Keeps about the most recently used half of `limit`, in two generations: no order to maintain, constant time.
+struct RecentCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+    private let limit: Int
+    private var young: [Key: Value] = [:]
+    private var old: [Key: Value] = [:]
+
+    init(limit: Int) { self.limit = limit }
+
+    mutating func get(_ key: Key) -> Value? {
+        if let value = young[key] { return value }
+        if let value = old.removeValue(forKey: key) {
+            set(key, value)
+            return value
+        }
+        return nil
+    }
+
+    mutating func set(_ key: Key, _ value: Value) {
+        if young.count >= limit / 2 {
+            old = young
+            young = [:]
+        }
+        young[key] = value
+        old[key] = nil
+    }
+
+    mutating func remove(_ key: Key) {
+        young[key] = nil
+        old[key] = nil
     }
 }

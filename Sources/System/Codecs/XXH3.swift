@@ -3,8 +3,13 @@ import CXXHash
 /// XXH3-64 keyed with a secret, the checksum of everything the log holds.
 package enum XXH3 {
     /// 64-bit XXH3 of the bytes under the secret (xxHash's `XXH3_64bits_withSecret`); AVX2 where the CPU has it.
+    ///
+    /// Neither allocates nor copies.
     package static func hash(_ bytes: UnsafeRawBufferPointer, _ secret: HashSecret) -> UInt64 {
-        fatalError("to come")
+        secret.bytes.withUnsafeBytes { key in
+            // Without bytes any address will do: none is read.
+            apus_xxh3_64(bytes.baseAddress ?? key.baseAddress!, bytes.count, key.baseAddress!)
+        }
     }
 }
 
@@ -16,7 +21,13 @@ package struct HashSecret: Sendable, Hashable {
 
     /// - Precondition: exactly `byteCount` bytes.
     package init(_ bytes: [UInt8]) {
-        precondition(bytes.count == Self.byteCount)
+        precondition(bytes.count == Self.byteCount, "a hash secret has \(Self.byteCount) bytes")
         self.bytes = bytes
     }
+}
+
+extension HashSecret: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    package var description: String { "<secret>" }
+    package var debugDescription: String { "<secret>" }
+    package var customMirror: Mirror { Mirror(self, children: [:]) }
 }

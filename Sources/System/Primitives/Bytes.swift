@@ -1,3 +1,5 @@
+private import Glibc
+
 /// An immutable byte string ordered bytewise, as object, container and account names are.
 ///
 /// Names differ by case and by Unicode normalisation, so they are never compared as `String`.
@@ -37,5 +39,3 @@ package struct Bytes: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
         }
     }
 }
-
-private import Glibc

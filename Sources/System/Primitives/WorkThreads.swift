@@ -98,19 +98,24 @@ package final class WorkThreads: Sendable {
 
 /// Starts a detached thread of our own.
 package func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
-    final class Box { let body: @Sendable () -> Void; init(_ body: @escaping @Sendable () -> Void) { self.body = body } }
-    let box = Unmanaged.passRetained(Box {
-        _ = apus_name_thread(String(name.prefix(15)))
-        body()
-    })
+    final class Box {
+        let body: @Sendable () -> Void; init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    let box = Unmanaged.passRetained(
+        Box {
+            _ = apus_name_thread(String(name.prefix(15)))
+            body()
+        })
     var attributes = pthread_attr_t()
     unsafe pthread_attr_init(&attributes)
     unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     unsafe pthread_attr_setstacksize(&attributes, 1 << 20)
     var thread = pthread_t()
-    let status = unsafe pthread_create(&thread, &attributes, { context in
-        unsafe Unmanaged<Box>.fromOpaque(context!).takeRetainedValue().body()
-        return nil
-    }, box.toOpaque())
+    let status = unsafe pthread_create(
+        &thread, &attributes,
+        { context in
+            unsafe Unmanaged<Box>.fromOpaque(context!).takeRetainedValue().body()
+            return nil
+        }, box.toOpaque())
     precondition(status == 0, "the system refuses another thread: errno \(status)")
 }

@@ -1,0 +1,152 @@
+import Disks
+import Primitives
+import Synchronization
+
+/// What the applier's thread shares with the committer.
+struct ApplierState {
+    /// Frozen, not yet in every index copy that is kept in step.
+    var pending: Overlay?
+    var hasFailed = false
+    var isStopping = false
+    var applierIsGone = false
+    var maintenanceIsGone = false
+    /// LSN that each copy has durably applied.
+    var applied: [UInt64] = []
+    var secondHasFailed = false
+}
+
+extension ChunkStore {
+    /// The applier's thread: writes each frozen overlay to the index, makes it durable, drops it; then the
+    /// second copy, at leisure.
+    func applyLoop() {
+        while true {
+            applierMutex.lock()
+            while applierState.value.pending == nil && !applierState.value.isStopping { applierMutex.wait() }
+            let overlay = applierState.value.pending
+            applierMutex.unlock()
+            guard let overlay else { break }
+            if !applyFrozen(overlay) { break }
+        }
+        applierMutex.withLock {
+            applierState.value.applierIsGone = true
+            applierMutex.broadcast()
+        }
+    }
+
+    /// False when the index can't be written any more; the store is read-only then.
+    @discardableResult
+    func applyFrozen(_ overlay: Overlay) -> Bool {
+        guard var position = overlay.position else { return true }
+        #if DEBUG
+            if configuration.mutant == .forgetAppliedLSN { position.lsn -= 1 }
+        #endif
+        do throws(IndexError) {
+            try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
+            #if DEBUG
+                if configuration.mutant != .skipCheckpoint { try index.checkpoint() }
+            #else
+                try index.checkpoint()
+            #endif
+        } catch {
+            // A failed flush is never retried: what it covered may be lost although a second one succeeds.
+            becomeReadOnly(.checkpointFailed(error.description))
+            applierMutex.withLock {
+                applierState.value.hasFailed = true
+                applierMutex.broadcast()
+            }
+            return false
+        }
+        memoryMutex.withLock {
+            memory.value.frozen = nil
+            memory.value.generation += 1
+        }
+        applierMutex.withLock { setApplied(0, position.lsn) }
+        counters.checkpoints.add(1, ordering: .relaxed)
+        applySecond(overlay, position)
+        applierMutex.withLock {
+            applierState.value.pending = nil
+            applierMutex.broadcast()
+        }
+        return true
+    }
+
+    /// The second copy's failure costs the copy, not the service: it is made again at the next start.
+    private func applySecond(_ overlay: Overlay, _ position: IndexPosition) {
+        guard let secondIndex, !applierMutex.withLock({ applierState.value.secondHasFailed }) else { return }
+        do throws(IndexError) {
+            try secondIndex.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal)
+            }
+            try secondIndex.checkpoint()
+            applierMutex.withLock { setApplied(1, position.lsn) }
+        } catch {
+            applierMutex.withLock { applierState.value.secondHasFailed = true }
+        }
+    }
+
+    private func setApplied(_ copy: Int, _ lsn: UInt64) {
+        while applierState.value.applied.count <= copy { applierState.value.applied.append(0) }
+        applierState.value.applied[copy] = lsn
+    }
+
+    /// Keeps a spare segment ready and an eye on the free space.
+    func maintenanceLoop() {
+        while true {
+            let stopping = applierMutex.withLock { () -> Bool in
+                if applierState.value.isStopping { return true }
+                _ = applierMutex.wait(milliseconds: 50)
+                return applierState.value.isStopping
+            }
+            if stopping { break }
+            updateSpace()
+            guard readOnlyReason == nil, !counters.spaceRefused.load(ordering: .relaxed) else { continue }
+            do throws(DiskError) {
+                try spares.refill()
+            } catch {
+                // ENOSPC shows in the space check; anything else will meet the committer, which reports it.
+            }
+        }
+        applierMutex.withLock {
+            applierState.value.maintenanceIsGone = true
+            applierMutex.broadcast()
+        }
+    }
+
+    // MARK: Closing
+
+    /// Finishes what is queued, writes a checkpoint, stops the threads. Later writes fail with
+    /// `.readOnly(.closed)`; later reads are a programmer's error.
+    package func close() throws(ChunkError) {
+        queueMutex.withLock {
+            queue.value.isStopping = true
+            queueMutex.broadcast()
+        }
+        if configuration.isThreaded {
+            queueMutex.withLock { while !queue.value.committerIsGone { queueMutex.wait() } }
+        } else {
+            runPending()
+        }
+        freeze()
+        if configuration.isThreaded {
+            applierMutex.withLock {
+                applierState.value.isStopping = true
+                applierMutex.broadcast()
+                while !applierState.value.applierIsGone || !applierState.value.maintenanceIsGone { applierMutex.wait() }
+            }
+        }
+        let reason = readOnlyReason
+        becomeReadOnly(.closed)
+        defer {
+            index.close()
+            secondIndex?.close()
+        }
+        do throws(DiskError) {
+            try spares.discard()
+            if reason == nil {
+                superblock.value.isClean = true
+                try superblock.value.write(disk)
+            }
+        } catch {
+            throw .disk(error)
+        }
+    }
+}

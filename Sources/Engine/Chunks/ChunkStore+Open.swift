@@ -1,0 +1,448 @@
+import Codecs
+package import Disks
+private import Glibc
+import Primitives
+import Synchronization
+
+/// What recovery found, for the log and for `apus status`.
+package struct RecoveryReport: Sendable {
+    package var isNew = false
+    package var wasClean = false
+    package var groupsReplayed = 0
+    package var operationsReplayed = 0
+    package var bytesReplayed = 0
+    package var orphanUploadsDropped = 0
+    package var rebuiltIndexCopies: [Int] = []
+    package var milliseconds = 0
+    package init() {}
+}
+
+/// Opens the index files of a store: SQLite in the daemon, simulated in the rigs.
+package protocol IndexOpener: Sendable {
+    /// - Parameter copy: 0 or 1.
+    func open(copy: Int) throws(IndexError) -> any IndexStore
+    /// Puts a damaged copy aside, so that `open` makes a new, empty one.
+    func setAside(copy: Int) throws(IndexError)
+    /// 1 or 2.
+    var copies: Int { get }
+}
+
+/// What `open` hands to the store.
+struct OpenParts {
+    var disk: any Disk
+    var superblock: Superblock
+    var segments: SegmentTable
+    var spares: SpareSegments
+    var bulk: BulkSegments
+    var index: any IndexStore
+    var secondIndex: (any IndexStore)?
+    var lock: any DiskLock
+    var overlay: Overlay
+    var tail: LogTail
+    var nextID: UInt64
+    var newestTimestamp: Timestamp
+    var bytesLogical: Int64
+    var bytesStored: Int64
+    var readOnly: ReadOnlyReason?
+    var report: RecoveryReport
+    /// Where each index copy that leads or follows stands.
+    var appliedLSN: [UInt64]
+}
+
+extension ChunkStore {
+    static let lockPath = "LOCK"
+
+    /// Opens a store, or makes one in an empty folder: takes the lock, recovers, starts the threads.
+    ///
+    /// - Parameter random: bytes from the system's CSPRNG, for a new store's identity and hash secret.
+    package static func open(
+        disk: any Disk, indexes: any IndexOpener, configuration: Configuration, random: (Int) -> [UInt8]
+    ) throws(ChunkError) -> ChunkStore {
+        let started = MonotonicClock.now()
+        let lock: any DiskLock
+        do throws(DiskError) {
+            lock = try disk.lock(lockPath)
+        } catch {
+            throw error.code == 11 ? .locked : .disk(error)
+        }
+        var superblock: Superblock
+        var isNew = false
+        do throws(Superblock.ReadFailure) {
+            superblock = try Superblock.read(disk)
+        } catch {
+            switch error {
+            case .absent:
+                superblock = try make(disk, indexes, configuration, random)
+                isNew = true
+            case .damaged:
+                throw .unusable("both copies of SUPER are damaged: restore SUPER from a backup, or run apus salvage")
+            case .otherVersion(let version):
+                throw .unusable(
+                    "the store has format version \(version), this program knows \(Superblock.version): use the program that wrote it"
+                )
+            case .unknownFeatures(let bits):
+                throw .unusable(
+                    "the store uses features this program does not know (bits \(bits)): use a newer program")
+            case .disk(let cause): throw .disk(cause)
+            }
+        }
+        var parts = try recover(disk, indexes, configuration, superblock, lock)
+        parts.report.isNew = isNew
+        parts.report.wasClean = superblock.isClean
+        superblock.isClean = false
+        if parts.readOnly == nil {
+            do throws(DiskError) { try superblock.write(disk) } catch { throw .disk(error) }
+        }
+        parts.superblock = superblock
+        parts.report.milliseconds = Int((MonotonicClock.now() - started) / 1_000_000)
+        let store = ChunkStore(parts: parts, configuration: configuration)
+        store.updateSpace()
+        store.applierState.value.applied = parts.appliedLSN
+        if configuration.isThreaded {
+            startThread(name: "committer") { store.commitLoop() }
+            startThread(name: "applier") { store.applyLoop() }
+            startThread(name: "spares") { store.maintenanceLoop() }
+        }
+        return store
+    }
+
+    /// Lays a new store out. SUPER comes last: it is what makes the folder a store.
+    private static func make(
+        _ disk: any Disk, _ indexes: any IndexOpener, _ configuration: Configuration, _ random: (Int) -> [UInt8]
+    ) throws(ChunkError) -> Superblock {
+        guard configuration.segmentBytes % 65_536 == 0, (524_288...67_108_864).contains(configuration.segmentBytes)
+        else {
+            throw .unusable("a segment has 512 KiB to 64 MiB, in steps of 64 KiB")
+        }
+        let hasSegments: Bool
+        do throws(DiskError) {
+            try disk.makeDirectory(SegmentTable.folder)
+            hasSegments = try !SegmentTable.existing(disk).isEmpty
+        } catch {
+            throw .disk(error)
+        }
+        guard !hasSegments else {
+            throw .unusable("there are segments but no SUPER: restore SUPER from a backup, or run apus salvage")
+        }
+        do throws(IndexError) {
+            for copy in 0..<indexes.copies {
+                let index = try indexes.open(copy: copy)
+                try index.checkpoint()
+                index.close()
+            }
+        } catch {
+            throw .index(error.description)
+        }
+        var superblock = Superblock(
+            uuid: random(16), sequence: 0, isClean: true, segmentBytes: UInt32(configuration.segmentBytes),
+            secret: HashSecret(random(HashSecret.byteCount)))
+        do throws(DiskError) {
+            try superblock.write(disk)
+            try disk.syncDirectory(SegmentTable.folder)
+            try disk.syncDirectory("")
+        } catch {
+            throw .disk(error)
+        }
+        return superblock
+    }
+
+    static func recover(
+        _ disk: any Disk, _ indexes: any IndexOpener, _ configuration: Configuration, _ superblock: Superblock,
+        _ lock: any DiskLock
+    ) throws(ChunkError) -> OpenParts {
+        var report = RecoveryReport()
+        let segments: SegmentTable
+        do throws(DiskError) {
+            let existing = try SegmentTable.existing(disk)
+            segments = SegmentTable(
+                disk: disk, superblock: superblock, existing: existing, mutant: configuration.mutant)
+            try segments.removeLeftoverSpares()
+        } catch {
+            throw .disk(error)
+        }
+        let scanner = LogScanner(segments: segments, mutant: configuration.mutant)
+        let copies = try openIndexes(indexes, &report)
+        let index = copies.first
+        let start = copies.firstPosition.map(LogTail.init) ?? .empty
+
+        var readOnly: ReadOnlyReason?
+        if let position = copies.firstPosition, try !hasLastGroup(position, segments) {
+            readOnly = .logBehindIndex(indexLSN: position.lsn, logLSN: 0)
+            #if DEBUG
+                if configuration.mutant == .ignoreIndexAhead { readOnly = nil }
+            #endif
+        }
+
+        // The fold: into one overlay, flushed to the index whenever it is full.
+        let seal = RowSeal(secret: superblock.secret)
+        var overlay = Overlay()
+        var nextID = copies.firstPosition?.nextID ?? 1
+        var newest = Timestamp(ticks: copies.firstPosition?.newestTimestampTicks ?? 0)
+        var logical = copies.firstPosition?.bytesLogical ?? 0
+        var stored = copies.firstPosition?.bytesStored ?? 0
+        var tail = start
+        if readOnly == nil {
+            let highest = max(copies.firstPosition?.lsn ?? 0, copies.secondPosition?.lsn ?? 0)
+            let outcome = try scanner.scan(from: start, indexLSN: highest) { header, records throws(ChunkError) in
+                report.groupsReplayed += 1
+                report.operationsReplayed += records.count
+                report.bytesReplayed += header.totalBytes
+                for record in records {
+                    overlay.apply(record, mutant: configuration.mutant)
+                    nextID = max(nextID, record.highestID + 1)
+                    newest = max(newest, record.newestTimestamp)
+                    logical += record.logicalDelta
+                }
+                stored += Int64(header.totalBytes)
+                overlay.advance(
+                    to: IndexPosition(
+                        lsn: header.nextLSN - 1, segment: header.segment,
+                        endOffset: header.offset + UInt32(header.totalBytes),
+                        lastGroupOffset: header.offset, lastGroupHash: header.hash, nextID: nextID,
+                        newestTimestampTicks: newest.ticks, bytesLogical: logical, bytesStored: stored),
+                    logBytes: header.totalBytes)
+                if overlay.operationCount >= 2 * configuration.overlayOperationsMax {
+                    // Only what is durable goes into the index (I5).
+                    try syncSegments([header.segment], segments)
+                    try write(overlay, to: index, seal)
+                    overlay = Overlay()
+                }
+            }
+            tail = outcome.tail
+            if case .damaged(let segment, let offset) = outcome.ending {
+                readOnly = .damaged(segment: segment, offset: Int64(offset))
+            }
+            var syncsTail = readOnly == nil
+            #if DEBUG
+                if configuration.mutant == .skipTailSync { syncsTail = false }
+            #endif
+            if syncsTail { try syncSegments(outcome.scanned, segments) }
+        }
+        #if DEBUG
+            if configuration.mutant == .reuseID { nextID = copies.firstPosition?.nextID ?? 1 }
+        #endif
+        try dropOrphans(overlay, index, seal, configuration.mutant, &report)
+        if let second = copies.second {
+            try catchUp(
+                second, from: copies.secondPosition, upTo: copies.firstPosition, scanner, seal, index,
+                copies.firstCopy == 0 ? 1 : 0, &report)
+        }
+        return OpenParts(
+            disk: disk, superblock: superblock, segments: segments,
+            spares: SpareSegments(
+                segments: segments, zeroFilled: configuration.zeroFillsSpares && configuration.isThreaded),
+            bulk: BulkSegments(segments: segments), index: index, secondIndex: copies.second, lock: lock,
+            overlay: overlay,
+            tail: tail, nextID: nextID, newestTimestamp: newest, bytesLogical: logical, bytesStored: stored,
+            readOnly: readOnly, report: report,
+            appliedLSN: Array(repeating: copies.firstPosition?.lsn ?? 0, count: copies.second == nil ? 1 : 2))
+    }
+
+    // MARK: The index copies
+
+    private struct Copies {
+        var first: any IndexStore
+        var firstCopy: Int
+        var firstPosition: IndexPosition?
+        var second: (any IndexStore)?
+        var secondPosition: IndexPosition?
+    }
+
+    /// Opens what can be opened; the copy that is further on leads. A copy that does not open is put aside and
+    /// made again; if none does, the operator decides.
+    private static func openIndexes(_ indexes: any IndexOpener, _ report: inout RecoveryReport) throws(ChunkError)
+        -> Copies
+    {
+        var opened: [(copy: Int, index: any IndexStore, position: IndexPosition?)] = []
+        var failures: [Int] = []
+        var reasons: [String] = []
+        for copy in 0..<indexes.copies {
+            do throws(IndexError) {
+                let index = try indexes.open(copy: copy)
+                opened.append((copy, index, try index.position()))
+            } catch {
+                failures.append(copy)
+                reasons.append(error.description)
+            }
+        }
+        guard !opened.isEmpty else {
+            throw .unusable(
+                "no copy of the index can be opened (\(reasons.joined(separator: "; "))): run apus salvage into a new store"
+            )
+        }
+        opened.sort { ($0.position?.lsn ?? 0, 1 - $0.copy) > ($1.position?.lsn ?? 0, 1 - $1.copy) }
+        var copies = Copies(first: opened[0].index, firstCopy: opened[0].copy, firstPosition: opened[0].position)
+        if opened.count == 2 {
+            copies.second = opened[1].index
+            copies.secondPosition = opened[1].position
+        }
+        for copy in failures {
+            report.rebuiltIndexCopies.append(copy)
+            do throws(IndexError) {
+                try indexes.setAside(copy: copy)
+                copies.second = try indexes.open(copy: copy)
+                copies.secondPosition = nil
+            } catch {
+                throw .index(error.description)
+            }
+        }
+        return copies
+    }
+
+    /// Brings the other copy to where the first one stands, by folding the log that it missed; one that has
+    /// nothing is filled from the first, row by row.
+    private static func catchUp(
+        _ second: any IndexStore, from: IndexPosition?, upTo target: IndexPosition?, _ scanner: LogScanner,
+        _ seal: RowSeal,
+        _ first: any IndexStore, _ copy: Int, _ report: inout RecoveryReport
+    ) throws(ChunkError) {
+        guard let target, (from?.lsn ?? 0) < target.lsn else { return }
+        if from == nil {
+            if !report.rebuiltIndexCopies.contains(copy) { report.rebuiltIndexCopies.append(copy) }
+            try copyRows(from: first, to: second, target)
+            return
+        }
+        let overlay = Overlay()
+        let outcome = try scanner.scan(
+            from: from.map(LogTail.init) ?? .empty, indexLSN: target.lsn, stopAfter: target.lsn
+        ) {
+            header, records throws(ChunkError) in
+            for record in records { overlay.apply(record, mutant: nil) }
+            overlay.advance(to: target, logBytes: header.totalBytes)
+        }
+        guard outcome.tail.nextLSN == target.lsn + 1 else {
+            // The log behind it does not reach: take the rows themselves.
+            try copyRows(from: first, to: second, target)
+            return
+        }
+        try write(overlay, to: second, seal)
+    }
+
+    private static func copyRows(from: any IndexStore, to: any IndexStore, _ position: IndexPosition) throws(ChunkError)
+    {
+        do throws(IndexError) {
+            try to.apply(position) { transaction throws(IndexError) in
+                try transaction.deleteRange(from: [], to: nil)
+                var cursor: [UInt8] = []
+                while true {
+                    let page = try from.range(from: cursor, to: nil, reverse: false, limit: 10_000).rows
+                    for row in page { try transaction.put(row.key, row.value) }
+                    guard page.count == 10_000 else { break }
+                    cursor = page[page.count - 1].key + [0]
+                }
+            }
+            try to.checkpoint()
+        } catch {
+            throw .index(error.description)
+        }
+    }
+
+    private static func write(_ overlay: Overlay, to index: any IndexStore, _ seal: RowSeal) throws(ChunkError) {
+        guard let position = overlay.position else { return }
+        do throws(IndexError) {
+            try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
+            try index.checkpoint()
+        } catch {
+            throw .index(error.description)
+        }
+    }
+
+    /// I5: the group that the index says it ends with is really there.
+    private static func hasLastGroup(_ position: IndexPosition, _ segments: SegmentTable) throws(ChunkError) -> Bool {
+        guard position.lsn > 0 else { return true }
+        do throws(DiskError) {
+            var window = SegmentWindow(
+                id: position.segment, file: try segments.disk.open(SegmentTable.path(position.segment), .readDirect),
+                segmentBytes: segments.segmentBytes)
+            do throws(ChunkError) {
+                guard let bytes = try window.group(at: Int(position.lastGroupOffset)),
+                    let header = GroupHeader(
+                        bytes, segment: position.segment, offset: Int(position.lastGroupOffset),
+                        segmentBytes: segments.segmentBytes, segments.secret)
+                else { return false }
+                return header.hash == position.lastGroupHash
+            } catch {
+                return false
+            }
+        } catch {
+            if error.isNotFound { return false }
+            throw .disk(error)
+        }
+    }
+
+    private static func syncSegments(_ ids: [UInt32], _ segments: SegmentTable) throws(ChunkError) {
+        do throws(DiskError) {
+            for id in ids { try segments.disk.open(SegmentTable.path(id), .readWrite).sync() }
+        } catch {
+            throw .disk(error)
+        }
+    }
+
+    /// Uploads that never got their PUT: their leaves go.
+    private static func dropOrphans(
+        _ overlay: Overlay, _ index: any IndexStore, _ seal: RowSeal, _ mutant: Mutant?, _ report: inout RecoveryReport
+    ) throws(ChunkError) {
+        #if DEBUG
+            if mutant == .keepOrphanUpload { return }
+        #endif
+        var owners = Set(overlay.uploads.filter(\.value).map(\.key))
+        do throws(IndexError) {
+            let rows = try index.range(
+                from: [IndexKey.upload], to: IndexKey.successor(ofPrefix: [IndexKey.upload]), reverse: false,
+                limit: .max / 2)
+            for row in rows.rows where row.key.count == 9 {
+                let owner = IndexKey.bigEndian(row.key[1...])
+                if overlay.uploads[owner] != false { owners.insert(owner) }
+            }
+        } catch {
+            throw .index(error.description)
+        }
+        for owner in owners { overlay.dropUpload(owner) }
+        report.orphanUploadsDropped = owners.count
+    }
+}
+
+extension LogTail {
+    init(_ position: IndexPosition) {
+        self.init(
+            segment: position.segment, endOffset: Int(position.endOffset),
+            lastGroupOffset: Int(position.lastGroupOffset),
+            lastHash: position.lastGroupHash, nextLSN: position.lsn + 1)
+    }
+}
+
+extension Record {
+    /// What it adds to the bytes that users see.
+    var logicalDelta: Int64 {
+        switch self {
+        case .putObject(_, _, let row, let replaced): Int64(row.size - (replaced?.size ?? 0))
+        case .deleteObject(_, _, _, _, let replaced): -Int64(replaced.size)
+        case .putAccount, .putContainer, .deleteContainer, .setObjectMetadata, .uploadLeaf, .dropUpload: 0
+        }
+    }
+}
+
+/// The two SQLite files in a folder.
+package struct SQLiteIndexes: IndexOpener {
+    package let folder: String
+    package let copies: Int
+
+    /// - Parameter copies: 1 turns the second one off.
+    package init(folder: String, copies: Int) {
+        precondition(copies == 1 || copies == 2)
+        self.folder = folder
+        self.copies = copies
+    }
+
+    private func path(_ copy: Int) -> String { folder + (copy == 0 ? "/index.a" : "/index.b") }
+
+    package func open(copy: Int) throws(IndexError) -> any IndexStore { try SQLiteIndex(path: path(copy)) }
+
+    package func setAside(copy: Int) throws(IndexError) {
+        for suffix in ["", "-wal", "-shm"] {
+            let old = path(copy) + suffix
+            guard access(old, F_OK) == 0 else { continue }
+            guard rename(old, old + ".damaged") == 0 else { throw IndexError("rename \(old): errno \(errno)") }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+/// Memory for direct I/O: aligned to 4 KiB, zeroed, freed with its owner.
+final class AlignedBuffer: @unchecked Sendable {
+    // SAFETY: raw memory; each buffer has one user at a time by the design of its owner.
+    let bytes: UnsafeMutableRawBufferPointer
+
+    init(_ count: Int) {
+        bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 4096)
+        bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    deinit { bytes.deallocate() }
+
+    func range(_ offset: Int, _ count: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
+    }
+
+    func mutableRange(_ offset: Int, _ count: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + count])
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    func u32(_ offset: Int) -> UInt32 { UInt32(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self)) }
+    func u64(_ offset: Int) -> UInt64 { UInt64(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt64.self)) }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    func set(_ value: UInt32, at offset: Int) {
+        storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt32.self)
+    }
+    func set(_ value: UInt64, at offset: Int) {
+        storeBytes(of: value.littleEndian, toByteOffset: offset, as: UInt64.self)
+    }
+
+    func zero(_ offset: Int, _ count: Int) {
+        if count > 0 {
+            UnsafeMutableRawBufferPointer(rebasing: self[offset..<offset + count]).initializeMemory(
+                as: UInt8.self, repeating: 0)
+        }
+    }
+
+    func copy(_ source: UnsafeRawBufferPointer, at offset: Int) {
+        if source.count > 0 {
+            UnsafeMutableRawBufferPointer(rebasing: self[offset..<offset + source.count]).copyMemory(from: source)
+        }
+    }
+}
+
+@inline(__always)
+func roundUp(_ value: Int, to unit: Int) -> Int { (value + unit - 1) / unit * unit }

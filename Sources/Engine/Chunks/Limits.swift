@@ -1,0 +1,37 @@
+/// Every bound of the engine, by name.
+package enum Limits {
+    /// A group closes at this many bytes (or a quarter of the segment, if that is less) or operations.
+    static let groupBytesMax = 1 << 20
+    static let groupOperationsMax = 512
+    /// Submissions that wait for the committer; beyond it `submit` fails with `.overloaded`.
+    static let committerQueueMax = 16_384
+    static let committerQueueBytesMax = 256 << 20
+    /// Opaque attributes of one row.
+    package static let attributeBytesMax = 32_768
+    /// Everything in one record but its payload.
+    static let recordAttributesMax = 65_536
+    package static let nameBytesMax = 4_096
+    /// Rows in one page of a listing.
+    package static let pageRowsMax = 10_000
+    /// The overlay is frozen at whichever comes first.
+    static let overlayLogBytesMax = 64 << 20
+    static let overlayOperationsMax = 100_000
+    static let overlayAgeSecondsMax = 30
+    /// Idle time after which the last group is sealed.
+    static let sealAfterMilliseconds = 100
+    /// Rows of objects, containers and accounts kept decoded in memory.
+    static let cachedObjectRowsMax = 16_384
+    static let cachedContainersMax = 4_096
+    /// Segment files kept open for reading.
+    static let openSegmentsMax = 512
+    /// An upload's blocks between the socket and the disk.
+    static let uploadBlockBytes = 1 << 20
+    static let uploadBlocksInFlightMax = 4
+    /// Frames in a map leaf, and leaves in a map: 8 GiB, over the largest object of the API.
+    static let leafEntries = 256
+    static let leavesMax = 256
+    /// Extents are stored in units of this.
+    static let sectorBytes = 512
+    /// Tries of a read that a checkpoint or an overwrite got in the way of.
+    static let readAttemptsMax = 16
+}

@@ -1,0 +1,91 @@
+import Primitives
+
+/// Shared and exclusive latches by 64-bit key, granted in order of arrival. Waiting costs no thread.
+///
+/// Two keys may collide; then they exclude each other needlessly, and that is all.
+final class LatchTable: Sendable {
+    enum Mode: Sendable { case shared, exclusive }
+
+    private struct Entry {
+        var shared = 0
+        var isExclusive = false
+        var waiting: [(mode: Mode, grant: @Sendable () -> Void)] = []
+
+        func admits(_ mode: Mode) -> Bool {
+            switch mode {
+            case .shared: !isExclusive
+            case .exclusive: !isExclusive && shared == 0
+            }
+        }
+
+        mutating func take(_ mode: Mode) {
+            switch mode {
+            case .shared: shared += 1
+            case .exclusive: isExclusive = true
+            }
+        }
+    }
+
+    private let mutex = PosixMutex()
+    private let entries = PosixGuarded<[UInt64: Entry]>([:])
+
+    /// True: taken now. False: `grant` runs later, on the thread that releases, when it has been taken.
+    func take(_ key: UInt64, _ mode: Mode, grant: @escaping @Sendable () -> Void) -> Bool {
+        mutex.withLock {
+            var entry = entries.value[key] ?? Entry()
+            defer { entries.value[key] = entry }
+            if entry.waiting.isEmpty && entry.admits(mode) {
+                entry.take(mode)
+                return true
+            }
+            entry.waiting.append((mode, grant))
+            return false
+        }
+    }
+
+    func release(_ key: UInt64, _ mode: Mode) {
+        var granted: [@Sendable () -> Void] = []
+        mutex.withLock {
+            guard var entry = entries.value[key] else { preconditionFailure("a latch released twice") }
+            switch mode {
+            case .shared: entry.shared -= 1
+            case .exclusive: entry.isExclusive = false
+            }
+            while let next = entry.waiting.first, entry.admits(next.mode) {
+                entry.take(next.mode)
+                granted.append(next.grant)
+                entry.waiting.removeFirst()
+            }
+            if entry.shared == 0 && !entry.isExclusive { entries.value[key] = nil } else { entries.value[key] = entry }
+        }
+        for grant in granted { grant() }
+    }
+
+    /// Keys held or waited for: zero when the store is at rest.
+    var count: Int { mutex.withLock { entries.value.count } }
+}
+
+/// Latches held on behalf of one request, until it is applied or given up.
+package final class LatchHold: Sendable {
+    struct Part: Sendable {
+        var table: LatchTable
+        var key: UInt64
+        var mode: LatchTable.Mode
+    }
+
+    private let mutex = PosixMutex()
+    private let parts: PosixGuarded<[Part]>
+
+    init(_ parts: [Part]) { self.parts = PosixGuarded(parts) }
+
+    deinit { release() }
+
+    /// Gives all of them back. Calling it again does nothing.
+    package func release() {
+        let held = mutex.withLock {
+            defer { parts.value = [] }
+            return parts.value
+        }
+        for part in held.reversed() { part.table.release(part.key, part.mode) }
+    }
+}

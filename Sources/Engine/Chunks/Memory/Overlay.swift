@@ -1,0 +1,267 @@
+import Codecs
+import Primitives
+
+/// What the log has done since some LSN, in memory: one memtable. Absolute rows for objects, changes for
+/// counters, so that applying a record never looks anything up.
+///
+/// Written by the committer only, read by anyone under the store's state mutex; once frozen it never changes.
+final class Overlay: @unchecked Sendable {
+    // SAFETY: every access to a live overlay is under the store's state mutex; a frozen one is immutable.
+    enum ObjectChange: Sendable {
+        case row(ObjectRow)
+        case deleted
+    }
+
+    struct ContainerChange: Sendable {
+        enum Base: Sendable {
+            /// Attributes as in older overlays or the index.
+            case unchanged
+            /// Attributes replaced; counters go on from the older ones.
+            case updated(ContainerRow)
+            /// Made anew: older counters do not count.
+            case created(ContainerRow)
+            case deleted
+        }
+        var base: Base = .unchanged
+        var objects = 0
+        var bytes = 0
+    }
+
+    struct AccountChange: Sendable {
+        /// Created or updated: `created` counts only if no older row exists.
+        var row: (created: Timestamp, modified: Timestamp, attributes: [UInt8]?)?
+        var containers = 0
+        var objects = 0
+        var bytes = 0
+    }
+
+    private(set) var objects = OrderedMap<ObjectKey, ObjectChange>()
+    private(set) var containers = OrderedMap<ContainerKey, ContainerChange>()
+    private(set) var accounts: [Bytes: AccountChange] = [:]
+    private(set) var leaves: [LeafKey: [UInt8]] = [:]
+    /// Owners whose leaves die with this overlay.
+    private(set) var droppedOwners: Set<UInt64> = []
+    /// Owners with leaves but no PUT yet (true), or no more (false).
+    private(set) var uploads: [UInt64: Bool] = [:]
+
+    private(set) var operationCount = 0
+    private(set) var logBytes = 0
+    /// Where the last group in it ended; nil while empty.
+    private(set) var position: IndexPosition?
+
+    /// A group has been applied up to here.
+    func advance(to position: IndexPosition, logBytes added: Int) {
+        self.position = position
+        logBytes += added
+    }
+
+    func apply(_ record: Record, mutant: Mutant?) {
+        operationCount += 1
+        switch record {
+        case .putAccount(let name, let timestamp, let attributes):
+            touchAccount(name, timestamp, attributes) { _ in }
+        case .putContainer(let key, let id, let isNew, let created, let timestamp, let attributes):
+            let row = ContainerRow(
+                account: key.account, name: key.name, id: id, created: created, modified: timestamp,
+                attributes: attributes, objectCount: 0, byteCount: 0)
+            containers.update(key, default: ContainerChange()) { change in
+                if isNew {
+                    change = ContainerChange(base: .created(row))
+                } else if case .created = change.base {
+                    change.base = .created(row)
+                } else {
+                    change.base = .updated(row)
+                }
+            }
+            if isNew { touchAccount(key.account, timestamp, nil) { $0.containers += 1 } }
+        case .deleteContainer(let key, _, let timestamp):
+            containers.set(key, ContainerChange(base: .deleted))
+            touchAccount(key.account, timestamp, nil) { $0.containers -= 1 }
+        case .putObject(let key, let id, let row, let replaced):
+            objects.set(ObjectKey(container: id, name: row.name), .row(row))
+            if row.body == .mapped { uploads[row.owner] = false }
+            drop(replaced, mutant: mutant)
+            var objectDelta = replaced == nil ? 1 : 0
+            var byteDelta = row.size - (replaced?.size ?? 0)
+            #if DEBUG
+                if mutant == .wrongContainerDelta { objectDelta = 1 }
+                if mutant == .forgetReplaced { byteDelta = row.size }
+            #endif
+            count(key, objects: objectDelta, bytes: byteDelta, timestamp: row.modified, mutant: mutant)
+            objectDelta = 0
+            byteDelta = 0
+        case .setObjectMetadata(_, let id, let row):
+            objects.set(ObjectKey(container: id, name: row.name), .row(row))
+        case .deleteObject(let key, let id, let name, let timestamp, let replaced):
+            objects.set(ObjectKey(container: id, name: name), .deleted)
+            drop(replaced, mutant: mutant)
+            count(key, objects: -1, bytes: -replaced.size, timestamp: timestamp, mutant: mutant)
+        case .uploadLeaf(let owner, let index, let entries):
+            #if DEBUG
+                if mutant == .forgetLeaf, index > 0 { return }
+            #endif
+            leaves[LeafKey(owner: owner, index: index)] = entries
+            logBytes += entries.count
+            if uploads[owner] == nil { uploads[owner] = true }
+        case .dropUpload(let owner): dropUpload(owner)
+        }
+    }
+
+    /// Recovery: leaves whose PUT never came.
+    func dropUpload(_ owner: UInt64) {
+        uploads[owner] = false
+        dropLeaves(of: owner)
+    }
+
+    private func drop(_ replaced: Record.Replaced?, mutant: Mutant?) {
+        guard let replaced, replaced.isMapped else { return }
+        #if DEBUG
+            if mutant == .keepDroppedLeaves { return }
+        #endif
+        dropLeaves(of: replaced.owner)
+    }
+
+    private func dropLeaves(of owner: UInt64) {
+        droppedOwners.insert(owner)
+        for index in 0..<UInt32(Limits.leavesMax) {
+            leaves[LeafKey(owner: owner, index: index)] = nil
+        }
+    }
+
+    private func count(_ key: ContainerKey, objects: Int, bytes: Int, timestamp: Timestamp, mutant: Mutant?) {
+        containers.update(key, default: ContainerChange()) {
+            $0.objects += objects
+            $0.bytes += bytes
+        }
+        #if DEBUG
+            if mutant == .wrongAccountDelta, objects < 0 { return }
+        #endif
+        accounts[key.account, default: AccountChange()].objects += objects
+        accounts[key.account, default: AccountChange()].bytes += bytes
+    }
+
+    private func touchAccount(
+        _ name: Bytes, _ timestamp: Timestamp, _ attributes: [UInt8]?, _ change: (inout AccountChange) -> Void
+    ) {
+        var entry = accounts[name] ?? AccountChange()
+        if attributes != nil || entry.row == nil {
+            // An account appears with its first container; only its own PUT or POST replaces attributes or `modified`.
+            let older = entry.row
+            entry.row = (
+                created: older?.created ?? timestamp,
+                modified: attributes != nil ? timestamp : older?.modified ?? timestamp,
+                attributes: attributes ?? older?.attributes
+            )
+        }
+        change(&entry)
+        accounts[name] = entry
+    }
+}
+
+extension Overlay.ContainerChange {
+    /// The row after this change, given the row before it.
+    func applied(to older: ContainerRow?) -> ContainerRow? {
+        switch base {
+        case .deleted: return nil
+        case .unchanged:
+            guard var row = older else { return nil }
+            row.objectCount += objects
+            row.byteCount += bytes
+            return row
+        case .updated(var row):
+            row.objectCount = (older?.objectCount ?? 0) + objects
+            row.byteCount = (older?.byteCount ?? 0) + bytes
+            return row
+        case .created(var row):
+            row.objectCount = objects
+            row.byteCount = bytes
+            return row
+        }
+    }
+}
+
+extension Overlay.AccountChange {
+    func applied(to older: AccountRow?, name: Bytes) -> AccountRow? {
+        guard older != nil || row != nil else { return nil }
+        var result =
+            older
+            ?? AccountRow(
+                name: name, created: row!.created, modified: row!.modified, attributes: [], containerCount: 0,
+                objectCount: 0,
+                byteCount: 0)
+        if let attributes = row?.attributes {
+            result.attributes = attributes
+            result.modified = row!.modified
+        }
+        result.containerCount += containers
+        result.objectCount += objects
+        result.byteCount += bytes
+        return result
+    }
+}
+
+extension Overlay {
+    /// Writes everything into an index transaction, in key order within each kind.
+    func write(to transaction: any IndexTransaction, _ seal: RowSeal) throws(IndexError) {
+        for name in accounts.keys.sorted() {
+            let key = IndexKey.account(name)
+            let older = try read(key, transaction, seal) { $0.getAccountRow(name) }
+            if let row = accounts[name]!.applied(to: older, name: name) {
+                var writer = ByteWriter(reserving: 128)
+                writer.put(row)
+                try transaction.put(key, seal.seal(writer.bytes, key: key))
+            }
+        }
+        try containers.forEachKey { container throws(IndexError) in
+            let key = IndexKey.container(container)
+            let older = try read(key, transaction, seal) { $0.getContainerRow(container) }
+            if let row = containers[container]!.applied(to: older) {
+                var writer = ByteWriter(reserving: 128)
+                writer.put(row)
+                try transaction.put(key, seal.seal(writer.bytes, key: key))
+            } else {
+                try transaction.delete(key)
+            }
+        }
+        for owner in droppedOwners.sorted() {
+            let from = IndexKey.leaves(of: owner)
+            try transaction.deleteRange(from: from, to: IndexKey.successor(ofPrefix: from))
+        }
+        for leaf in leaves.keys.sorted() {
+            let key = IndexKey.leaf(leaf)
+            try transaction.put(key, seal.seal(leaves[leaf]!, key: key))
+        }
+        try objects.forEachKey { object throws(IndexError) in
+            let key = IndexKey.object(object)
+            switch objects[object]! {
+            case .deleted: try transaction.delete(key)
+            case .row(let row):
+                var writer = ByteWriter(reserving: 192)
+                writer.put(row)
+                try transaction.put(key, seal.seal(writer.bytes, key: key))
+            }
+        }
+        for owner in uploads.keys.sorted() {
+            let key = IndexKey.upload(owner)
+            if uploads[owner]! {
+                try transaction.put(key, seal.seal([], key: key))
+            } else {
+                try transaction.delete(key)
+            }
+        }
+    }
+
+    private func read<Row>(
+        _ key: [UInt8], _ transaction: any IndexTransaction, _ seal: RowSeal, _ decode: (inout ByteReader) -> Row
+    ) throws(IndexError) -> Row? {
+        guard let sealed = try transaction.get(key) else { return nil }
+        do throws(ChunkError) {
+            var reader = ByteReader(try seal.open(sealed, key: key))
+            let row = decode(&reader)
+            guard reader.isComplete else { throw .corruptIndex("a counter row cannot be decoded") }
+            return row
+        } catch {
+            throw IndexError("\(error)")
+        }
+    }
+}

@@ -1,0 +1,10 @@
+private import Glibc
+
+/// Nanoseconds since some fixed moment, for measuring durations.
+package enum MonotonicClock {
+    package static func now() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
