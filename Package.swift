@@ -92,6 +92,7 @@ if !engineOnly {
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ]
     let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+    let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
     let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
     let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
     let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
@@ -126,7 +127,7 @@ if !engineOnly {
             name: "Daemon",
             dependencies: [
                 "Chunks", "Codecs", "Disks", "HTTPFace", "Identity", "IdentityAPI", "ObjectAPI", "Objects",
-                "Primitives", "Records", "Rings", hummingbird, hummingbirdTLS, logging, configuration, lifecycle,
+                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, logging, configuration, lifecycle,
             ] + nio,
             path: "Sources/Daemon/Daemon", swiftSettings: bytes),
         .executableTarget(name: "apusd", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apusd", swiftSettings: strict),

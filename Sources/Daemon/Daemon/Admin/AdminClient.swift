@@ -65,7 +65,7 @@ package struct AdminClient: Sendable {
     private func write(_ bytes: [UInt8], to descriptor: Int32) throws(DaemonError) {
         var done = 0
         while done < bytes.count {
-            let sent = unsafe bytes.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL.rawValue)) }
+            let sent = unsafe bytes.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL)) }
             if sent > 0 {
                 done += sent
             } else if errno != EINTR {

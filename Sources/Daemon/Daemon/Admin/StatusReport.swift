@@ -1,4 +1,4 @@
-package import Chunks
+import Chunks
 
 /// What `apus status` shows.
 enum StatusReport {

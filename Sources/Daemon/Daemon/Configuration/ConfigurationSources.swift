@@ -1,4 +1,4 @@
-package import Configuration
+import Configuration
 private import Foundation
 
 /// Where configuration comes from: command line > environment > JSON file > defaults, and no key that nobody knows.

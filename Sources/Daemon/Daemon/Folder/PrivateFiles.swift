@@ -17,7 +17,7 @@ package struct PrivateFiles: Sendable {
     }
 
     package func readBytes(_ name: String) throws(DaemonError) -> [UInt8]? {
-        do {
+        do throws(DiskError) {
             let file = try disk.open(name, .read)
             let size = try file.size()
             guard size <= Self.bytesMax else { throw DiskError(operation: "read", path: name, code: 27) }

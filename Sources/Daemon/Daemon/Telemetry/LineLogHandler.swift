@@ -1,4 +1,4 @@
-private import Foundation
+import Foundation
 private import Glibc
 package import Logging
 

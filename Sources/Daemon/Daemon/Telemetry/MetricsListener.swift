@@ -1,5 +1,5 @@
 package import NIOCore
-private import NIOHTTP1
+import NIOHTTP1
 private import NIOPosix
 private import Synchronization
 

@@ -1,5 +1,5 @@
-package import Chunks
-package import HTTPFace
+import Chunks
+import HTTPFace
 
 /// What a store is watched by. Names follow Prometheus: base units, `_total` for what only grows.
 enum StoreMetrics {

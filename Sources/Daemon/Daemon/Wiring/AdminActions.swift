@@ -1,10 +1,10 @@
 private import Chunks
-package import HTTPFace
-package import Identity
-package import Logging
+import HTTPFace
+import Identity
+import Logging
 private import NIOPosix
-package import Primitives
-private import ServiceLifecycle
+import Primitives
+import ServiceLifecycle
 
 /// What each operator's request does. Runs on Identity's threads, which are counted and may block.
 struct AdminActions: Sendable {

@@ -1,4 +1,4 @@
-package import Primitives
+private import Primitives
 
 /// Runs work that blocks on a thread of its own, so that Swift's cooperative pool never waits for a disk: for the few
 /// long calls of start and stop. Requests have threads that are counted.

@@ -1,7 +1,7 @@
-package import Identity
-package import Logging
+import Identity
+import Logging
 private import Primitives
-package import Records
+import Records
 
 /// `control.db` and what is kept in it: users, projects, roles, tokens and the catalog.
 struct ControlPlane: Sendable {

@@ -1,11 +1,13 @@
-package import HTTPFace
+private import Chunks
+import HTTPFace
 private import Identity
-package import Logging
+import Logging
+private import NIOCore
 private import NIOPosix
-package import ObjectAPI
+import ObjectAPI
 private import Objects
 private import Primitives
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// The listeners, and the threads that their requests run on.
 struct Faces: Sendable {
@@ -27,7 +29,7 @@ struct Faces: Sendable {
         self.listeners = listeners
         self.control = control
         self.logger = logger
-        let cores = max(1, System.coreCount)
+        let cores = System.coreCount
         loops = MultiThreadedEventLoopGroup(
             numberOfThreads: configuration.objectEventLoops > 0 ? configuration.objectEventLoops : cores)
         workThreads = WorkThreads(

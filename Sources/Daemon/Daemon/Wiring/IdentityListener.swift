@@ -1,11 +1,12 @@
 private import Hummingbird
+private import HummingbirdCore
 private import HummingbirdTLS
-private import Identity
+import Identity
 private import IdentityAPI
-package import Logging
-private import NIOCore
-private import NIOSSL
-package import ServiceLifecycle
+import Logging
+import NIOCore
+import NIOSSL
+import ServiceLifecycle
 
 /// The Identity API on its port, by Hummingbird.
 struct IdentityListener: Service, CustomStringConvertible {
@@ -14,7 +15,8 @@ struct IdentityListener: Service, CustomStringConvertible {
     private let publicHost: String
     private let identity: IdentityService
     private let logger: Logger
-    private let (up, isUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    private let up: AsyncStream<Void>
+    private let isUp: AsyncStream<Void>.Continuation
 
     /// A connection that asks nothing for this long is closed.
     private static let idleSeconds: Int64 = 75
@@ -26,6 +28,7 @@ struct IdentityListener: Service, CustomStringConvertible {
         self.publicHost = publicHost
         self.identity = identity
         self.logger = logger
+        (up, isUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
     }
 
     /// Returns when it accepts connections, or never will.

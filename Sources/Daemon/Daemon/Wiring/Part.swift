@@ -1,5 +1,5 @@
 private import Logging
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// One part of the running daemon: it was started before the group runs, and only waits to be stopped. The group
 /// stops parts in the reverse of the order they are listed in, one after the other.

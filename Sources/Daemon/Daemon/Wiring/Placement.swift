@@ -1,7 +1,7 @@
 private import Codecs
-package import Objects
+import Objects
 private import Primitives
-private import Rings
+import Rings
 
 /// Where a path's rows and bytes live: the ring, and the secrets that its hash is keyed with.
 ///

@@ -1,4 +1,4 @@
-package import Logging
+import Logging
 private import ServiceLifecycle
 
 /// The moment when everything answers: the clients' files are written and the world is told.

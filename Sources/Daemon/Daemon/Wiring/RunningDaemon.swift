@@ -3,7 +3,7 @@ private import Disks
 private import Glibc
 private import HTTPFace
 private import Identity
-package import Logging
+import Logging
 private import NIOPosix
 private import ObjectAPI
 private import Objects

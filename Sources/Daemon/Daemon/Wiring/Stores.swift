@@ -1,7 +1,7 @@
-package import Chunks
+import Chunks
 private import Disks
 private import Identity
-package import Logging
+import Logging
 private import Primitives
 
 /// What keeps the bytes: the ring and the one local device's engine.

@@ -1,6 +1,6 @@
-package import HTTPFace
-package import Identity
-package import Primitives
+import HTTPFace
+import Identity
+import Primitives
 
 /// Identity as the object face sees it.
 struct TokenAuthenticator: Authenticator {
