@@ -51,7 +51,8 @@ var targets: [Target] = [
     .target(
         name: "Chunks", dependencies: ["CSQLite", "Codecs", "Disks", "Primitives"],
         path: "Sources/Engine/Chunks", swiftSettings: bytes),
-    .target(name: "Rings", dependencies: ["Codecs", "Primitives"], path: "Sources/Placement/Rings", swiftSettings: strict),
+    .target(
+        name: "Rings", dependencies: ["Codecs", "Primitives"], path: "Sources/Placement/Rings", swiftSettings: strict),
 
     // Floor 3 (the part that needs no other package).
     .target(
@@ -107,7 +108,8 @@ if !engineOnly {
     ]
     targets += [
         // Floor 2.
-        .target(name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
+        .target(
+            name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
         // Floor 3.
         .target(
             name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
@@ -127,11 +129,14 @@ if !engineOnly {
             name: "Daemon",
             dependencies: [
                 "Chunks", "Codecs", "Disks", "HTTPFace", "Identity", "IdentityAPI", "ObjectAPI", "Objects",
-                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, logging, configuration, lifecycle,
+                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, logging, configuration,
+                lifecycle,
             ] + nio,
             path: "Sources/Daemon/Daemon", swiftSettings: bytes),
-        .executableTarget(name: "apusd", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apusd", swiftSettings: strict),
-        .executableTarget(name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
+        .executableTarget(
+            name: "apusd", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apusd", swiftSettings: strict),
+        .executableTarget(
+            name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
 
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Records", "Primitives"], swiftSettings: bytes),
         .testTarget(
@@ -143,10 +148,12 @@ if !engineOnly {
         .testTarget(name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives"], swiftSettings: bytes),
         .testTarget(
             name: "ObjectAPITests",
-            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"] + nio,
+            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"]
+                + nio,
             swiftSettings: bytes),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "Primitives"] + nio, swiftSettings: bytes),
+            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "Primitives"] + nio,
+            swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),
     ]
 }

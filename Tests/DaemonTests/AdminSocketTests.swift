@@ -41,7 +41,8 @@ struct AdminSocketTests {
 
     @Test func aRequestIsAnswered() async throws {
         try await withServer { scratch in
-            #expect(try await ask(.status, scratch.path) == AdminReply(succeeded: true, text: "well", fields: ["a": "b"]))
+            #expect(
+                try await ask(.status, scratch.path) == AdminReply(succeeded: true, text: "well", fields: ["a": "b"]))
             let long = String(repeating: "ü\n\"", count: 5000)
             let reply = try await ask(.createProject(name: long, description: ""), scratch.path)
             #expect(reply.text.contains("createProject"))
@@ -65,7 +66,9 @@ struct AdminSocketTests {
     func garbageIsRefusedPolitely(line: String) async throws {
         try await withServer { scratch in
             let path = scratch.path
-            let answer = try await Blocking.run("raw") { try RawSocket.exchange(path + "/" + DataFolder.socketName, Array(line.utf8)) }
+            let answer = try await Blocking.run("raw") {
+                try RawSocket.exchange(path + "/" + DataFolder.socketName, Array(line.utf8))
+            }
             #expect(String(decoding: answer, as: UTF8.self).contains("\"succeeded\":false"))
         }
     }
@@ -74,7 +77,9 @@ struct AdminSocketTests {
         try await withServer { scratch in
             let path = scratch.path
             let answer = try await Blocking.run("raw") {
-                try RawSocket.exchange(path + "/" + DataFolder.socketName, [UInt8](repeating: 0x61, count: AdminRequest.requestBytesMax + 4096))
+                try RawSocket.exchange(
+                    path + "/" + DataFolder.socketName,
+                    [UInt8](repeating: 0x61, count: AdminRequest.requestBytesMax + 4096))
             }
             #expect(String(decoding: answer, as: UTF8.self).contains("too long"))
         }
@@ -91,7 +96,10 @@ struct AdminSocketTests {
         let path = scratch.path + "/" + DataFolder.socketName
         try RawSocket.leaveBehind(path)
         let server = try await AdminServer.start(
-            path: path, group: MultiThreadedEventLoopGroup.singleton, threads: { $0(); return true },
+            path: path, group: MultiThreadedEventLoopGroup.singleton,
+            threads: {
+                $0(); return true
+            },
             answer: { _ in AdminReply(succeeded: true, text: "new") })
         #expect(try await ask(.status, scratch.path).text == "new")
         await server.stop()
@@ -112,12 +120,16 @@ enum RawSocket {
         defer { close(descriptor) }
         var address = address(path)
         let status = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
         }
         try #require(status == 0)
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL)) }
+            let count = bytes.withUnsafeBytes {
+                send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
+            }
             if count <= 0 { break }
             sent += count
         }
@@ -136,7 +148,9 @@ enum RawSocket {
         defer { close(descriptor) }
         var address = address(path)
         let status = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
         }
         try #require(status == 0)
     }

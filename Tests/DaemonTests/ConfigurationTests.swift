@@ -23,7 +23,10 @@ struct ConfigurationTests {
 
     @Test func theCommandLineWinsOverTheEnvironmentOverTheFileOverDefaults() throws {
         let folder = try ScratchFolder()
-        let file = try folder.write("c.json", #"{"object": {"port": 1001}, "identity": {"port": 1002}, "region": "North", "storage": {"index_copies": 1}}"#)
+        let file = try folder.write(
+            "c.json",
+            #"{"object": {"port": 1001}, "identity": {"port": 1002}, "region": "North", "storage": {"index_copies": 1}}"#
+        )
         let environment = ["APUS_OBJECT_PORT": "2001", "APUS_IDENTITY_PORT": "2002", "HOME": "/root"]
         let configuration = try load([(key: "object.port", value: "3001")], environment: environment, file: file)
         #expect(configuration.object.port == 3001)
@@ -37,7 +40,8 @@ struct ConfigurationTests {
         #"{"objekt": {"port": 1}}"#, #"{"object": {"prot": 1}}"#, #"{"object": 5}"#, #"{"region": {"x": 1}}"#,
         #"{"object": {"port": "8080"}}"#, #"{"object": {"port": 80.5}}"#, #"{"object": {"port": true}}"#,
         #"{"object": {"port": 65536}}"#, #"{"object": {"port": -1}}"#, #"{"metrics": {"enabled": 1}}"#,
-        #"{"metrics": {"enabled": "yes"}}"#, #"{"region": 5}"#, #"{"region": ""}"#, #"{"region": null}"#, "[]", "", "{", #"{"log": {"level": "loud"}}"#,
+        #"{"metrics": {"enabled": "yes"}}"#, #"{"region": 5}"#, #"{"region": ""}"#, #"{"region": null}"#, "[]", "", "{",
+        #"{"log": {"level": "loud"}}"#,
         #"{"public_host": "http://x"}"#, #"{"public_host": "a b"}"#, #"{"storage": {"index_copies": 3}}"#,
         #"{"tls": {"certificate": "/x.pem"}}"#, #"{"identity": {"tls_key": "/x.pem"}}"#,
     ])
@@ -64,7 +68,8 @@ struct ConfigurationTests {
 
     @Test func theSampleNamesEveryKeyAtItsDefault() throws {
         let sample = try Repository.text("Config/apusd.sample.json")
-        #expect(sample == ConfigurationManual.sample + "\n", "write it anew: apus config sample > Config/apusd.sample.json")
+        #expect(
+            sample == ConfigurationManual.sample + "\n", "write it anew: apus config sample > Config/apusd.sample.json")
         let fromSample = try load(file: Repository.path("Config/apusd.sample.json"))
         #expect(fromSample == (try load()))
         let object = try JSONSerialization.jsonObject(with: Data(sample.utf8)) as? [String: Any] ?? [:]
@@ -74,7 +79,8 @@ struct ConfigurationTests {
 
     @Test func theManualDocumentsEveryKeyAndNoOther() throws {
         let manual = try Repository.text("Config/README.md")
-        #expect(manual.contains(ConfigurationManual.table), "paste what `apus config keys` prints into Config/README.md")
+        #expect(
+            manual.contains(ConfigurationManual.table), "paste what `apus config keys` prints into Config/README.md")
         let documented = manual.matches(of: /(?m)^\| `([a-z_.]+)` \|/).map { String($0.output.1) }
         #expect(documented.sorted() == ConfigurationKey.all.map(\.name).sorted())
     }
@@ -107,8 +113,12 @@ struct ConfigurationTests {
 
 @Suite("Listeners")
 struct ListenerSettingsTests {
-    private func listener(_ host: String, tls: Bool = false, plain: Bool = false, name: String = "object") -> ListenerSettings {
-        ListenerSettings(name: name, host: host, port: 1, tls: tls ? TLSFiles(certificate: "c", key: "k") : nil, allowsPlaintext: plain)
+    private func listener(_ host: String, tls: Bool = false, plain: Bool = false, name: String = "object")
+        -> ListenerSettings
+    {
+        ListenerSettings(
+            name: name, host: host, port: 1, tls: tls ? TLSFiles(certificate: "c", key: "k") : nil,
+            allowsPlaintext: plain)
     }
 
     @Test(arguments: ["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"])
@@ -117,7 +127,10 @@ struct ListenerSettingsTests {
         try listener(host).check(publicHost: "")
     }
 
-    @Test(arguments: ["0.0.0.0", "::", "10.0.0.1", "192.0.2.7", "fe80::1", "example.org", "127.0.0.1.example.org", "localhost.example.org", "::ffff:10.0.0.1", "0177.0.0.1"])
+    @Test(arguments: [
+        "0.0.0.0", "::", "10.0.0.1", "192.0.2.7", "fe80::1", "example.org", "127.0.0.1.example.org",
+        "localhost.example.org", "::ffff:10.0.0.1", "0177.0.0.1",
+    ])
     func aRoutableAddressNeedsTLSOrAnExplicitYes(host: String) throws {
         let error = #expect(throws: DaemonError.self) { try listener(host).check(publicHost: "cloud.example.org") }
         #expect(error?.remedy?.contains("object.allow_plaintext") == true)
@@ -142,7 +155,8 @@ struct ListenerSettingsTests {
     }
 
     @Test func twoListenersOnOnePortAreRefused() throws {
-        let configuration = try ConfigurationSources.load(overrides: [(key: "object.port", value: "5000")], environment: [:], file: nil)
+        let configuration = try ConfigurationSources.load(
+            overrides: [(key: "object.port", value: "5000")], environment: [:], file: nil)
         #expect(throws: DaemonError.self) { try configuration.checkListeners() }
     }
 

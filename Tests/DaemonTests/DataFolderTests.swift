@@ -27,7 +27,9 @@ struct DataFolderTests {
         let scratch = try ScratchFolder()
         let first = try DataFolder(path: scratch.path + "/data", create: true)
         for create in [true, false] {
-            let error = #expect(throws: DaemonError.self) { try DataFolder(path: scratch.path + "/data", create: create) }
+            let error = #expect(throws: DaemonError.self) {
+                try DataFolder(path: scratch.path + "/data", create: create)
+            }
             #expect(error?.problem.contains("Another apusd") == true)
         }
         withExtendedLifetime(first) {}
@@ -59,13 +61,16 @@ struct DataFolderTests {
 
     @Test func anOpenFolderIsClosed() throws {
         let scratch = try ScratchFolder()
-        try FileManager.default.createDirectory(atPath: scratch.path + "/data", withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
+        try FileManager.default.createDirectory(
+            atPath: scratch.path + "/data", withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
         _ = try DataFolder(path: scratch.path + "/data", create: true)
         #expect(try scratch.mode("data") == 0o700)
     }
 
     @Test func anAbsentParentIsSaid() throws {
-        let error = #expect(throws: DaemonError.self) { try DataFolder(path: "/tmp/no-such-parent-\(UUID())/data", create: true) }
+        let error = #expect(throws: DaemonError.self) {
+            try DataFolder(path: "/tmp/no-such-parent-\(UUID())/data", create: true)
+        }
         #expect(error?.remedy?.contains("parent") == true)
     }
 
@@ -94,7 +99,9 @@ struct DataFolderTests {
             try folder.makeFolder("objects/seg")
         }
         try FileManager.default.removeItem(atPath: path + "/" + name)
-        let error = #expect(throws: DaemonError.self) { try Placement.loadOrMake(folder: try DataFolder(path: path, create: true)) }
+        let error = #expect(throws: DaemonError.self) {
+            try Placement.loadOrMake(folder: try DataFolder(path: path, create: true))
+        }
         #expect(error?.problem.contains("damaged") == true)
         #expect(FileManager.default.fileExists(atPath: path + "/" + name) == false)
     }
@@ -119,14 +126,19 @@ struct ClientFilesTests {
         #expect(try files.password() == nil)
         try files.keep(password: Secret("p'a\"ss $HOME\\"))
         try files.write(endpoints)
-        for name in [ClientFiles.openrcName, ClientFiles.cloudsName, ClientFiles.endpointsName, ClientFiles.passwordName] {
+        for name in [
+            ClientFiles.openrcName, ClientFiles.cloudsName, ClientFiles.endpointsName, ClientFiles.passwordName,
+        ] {
             #expect(try scratch.mode(name) == 0o600)
         }
         #expect(try files.lastEndpoints() == endpoints)
         #expect(try files.password()?.matches(Secret("p'a\"ss $HOME\\")) == true)
         #expect(try scratch.text("clouds.yaml").contains("password: 'p''a\"ss $HOME\\'"))
         // Nothing of a half-written file is left.
-        #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).allSatisfy { !$0.hasSuffix(PrivateFiles.temporarySuffix) })
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: scratch.path).allSatisfy {
+                !$0.hasSuffix(PrivateFiles.temporarySuffix)
+            })
     }
 
     @Test func aShellReadsBackWhatWasMeant() throws {
@@ -135,7 +147,9 @@ struct ClientFilesTests {
         let file = try scratch.write("openrc", ClientFiles.openrc(endpoints, password: password))
         let shell = Process()
         shell.executableURL = URL(fileURLWithPath: "/bin/sh")
-        shell.arguments = ["-euc", ". \(file); printf '%s|%s|%s|%s' \"$OS_PASSWORD\" \"$ST_KEY\" \"$OS_REGION_NAME\" \"$ST_AUTH\""]
+        shell.arguments = [
+            "-euc", ". \(file); printf '%s|%s|%s|%s' \"$OS_PASSWORD\" \"$ST_KEY\" \"$OS_REGION_NAME\" \"$ST_AUTH\"",
+        ]
         let pipe = Pipe()
         shell.standardOutput = pipe
         try shell.run()

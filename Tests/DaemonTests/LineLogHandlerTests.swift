@@ -9,8 +9,11 @@ struct LineLogHandlerTests {
 
     @Test func aLineHasTimeLevelLabelMessageAndSortedFacts() {
         let line = LineLogHandler.line(
-            moment: moment, level: .info, label: "apusd", message: "listener is up", metadata: ["port": "8080", "listener": "object"])
-        #expect(String(decoding: line, as: UTF8.self) == "2025-11-23T10:07:20.123Z info apusd listener is up listener=object port=8080\n")
+            moment: moment, level: .info, label: "apusd", message: "listener is up",
+            metadata: ["port": "8080", "listener": "object"])
+        #expect(
+            String(decoding: line, as: UTF8.self)
+                == "2025-11-23T10:07:20.123Z info apusd listener is up listener=object port=8080\n")
     }
 
     @Test func whatAClientSentForgesNoLine() {
@@ -27,7 +30,8 @@ struct LineLogHandlerTests {
 
     @Test func aLineIsBounded() {
         let line = LineLogHandler.line(
-            moment: moment, level: .info, label: "l", message: "m", metadata: ["x": "\(String(repeating: "é", count: 10_000))"])
+            moment: moment, level: .info, label: "l", message: "m",
+            metadata: ["x": "\(String(repeating: "é", count: 10_000))"])
         #expect(line.count <= LineLogHandler.lineBytesMax)
         #expect(line.last == UInt8(ascii: "\n"))
     }

@@ -7,7 +7,8 @@ final class ScratchFolder {
     init() throws {
         // Short, since a socket's path has 107 bytes.
         path = "/tmp/apus-t-" + UUID().uuidString.prefix(13)
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
     }
 
     deinit {

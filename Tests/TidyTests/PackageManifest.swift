@@ -16,7 +16,8 @@ struct PackageManifest {
         // `let nio: [Target.Dependency] = [ .product(name: "X", ...) ]` and the like.
         var groups: [String: Set<String>] = [:]
         for match in text.matches(of: /let (\w+): \[?Target\.Dependency\]? = ((?:\[[^\]]*\])|(?:\.product\([^)]*\)))/) {
-            groups[String(match.output.1)] = Set(String(match.output.2).matches(of: /name: "([^"]+)"/).map { String($0.output.1) })
+            groups[String(match.output.1)] = Set(
+                String(match.output.2).matches(of: /name: "([^"]+)"/).map { String($0.output.1) })
         }
         var targets: [String: Target] = [:]
         for match in text.matches(of: /\.(systemLibrary|target|testTarget|executableTarget)\(/) {

@@ -50,7 +50,8 @@ struct FloorTests {
                         #expect(row.floor >= Floors.foundationFloorMin, "\(file.path) imports \(module)")
                         continue
                     }
-                    #expect(declared.contains(module), "\(file.path) imports \(module), which \(row.name) does not declare")
+                    #expect(
+                        declared.contains(module), "\(file.path) imports \(module), which \(row.name) does not declare")
                 }
             }
         }
@@ -69,14 +70,16 @@ struct FloorTests {
     }
 
     @Test func theReaderOfImportsSeesEveryForm() {
-        let text = "import A\nprivate import B\npackage import struct C.D\n@testable import E\n@preconcurrency private import F\n// import G\n    import H\nlet x = \"import I\"\n"
+        let text =
+            "import A\nprivate import B\npackage import struct C.D\n@testable import E\n@preconcurrency private import F\n// import G\n    import H\nlet x = \"import I\"\n"
         #expect(Self.imports(SourceTree.File(path: "x.swift", text: text)) == ["A", "B", "C", "E", "F", "H"])
     }
 
     static func imports(_ file: SourceTree.File) -> [String] {
         file.lines.compactMap { line in
             line.firstMatch(
-                of: /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:private|fileprivate|internal|package|public)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/
+                of:
+                    /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:private|fileprivate|internal|package|public)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|let|typealias)\s+)?(\w+)/
             ).map { String($0.output.1) }
         }
     }
@@ -109,7 +112,11 @@ struct HouseRuleTests {
     @Test func nothingIsPublic() throws {
         for file in try SourceTree.files(under: "Sources", extensions: ["swift"]) {
             for (number, line) in file.codeLines {
-                #expect(line.firstMatch(of: /(^|\s|\()(public|open)\s+(import|func|var|let|class|struct|enum|actor|protocol|init|static|typealias|extension|final)/) == nil, "\(file.path):\(number)")
+                #expect(
+                    line.firstMatch(
+                        of:
+                            /(^|\s|\()(public|open)\s+(import|func|var|let|class|struct|enum|actor|protocol|init|static|typealias|extension|final)/
+                    ) == nil, "\(file.path):\(number)")
             }
         }
     }
@@ -138,9 +145,12 @@ struct HouseRuleTests {
     }
 
     @Test func noTestSleeps() throws {
-        for file in try SourceTree.files(under: "Tests", extensions: ["swift"]) where !file.path.hasPrefix("Tests/TidyTests/") {
+        for file in try SourceTree.files(under: "Tests", extensions: ["swift"])
+        where !file.path.hasPrefix("Tests/TidyTests/") {
             for (number, line) in file.codeLines {
-                #expect(line.firstMatch(of: /\b(?:Task\.sleep|usleep|nanosleep|Thread\.sleep)\b|\bsleep\(/) == nil, "\(file.path):\(number)")
+                #expect(
+                    line.firstMatch(of: /\b(?:Task\.sleep|usleep|nanosleep|Thread\.sleep)\b|\bsleep\(/) == nil,
+                    "\(file.path):\(number)")
             }
         }
     }

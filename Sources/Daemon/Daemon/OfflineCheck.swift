@@ -25,7 +25,9 @@ package enum OfflineCheck {
         } else {
             report.lines.append("Store: nothing was ever kept in it.")
         }
-        report.lines.append(report.isSound ? "All is well." : "Not all is well. Keep a copy of the folder as it is before anything else.")
+        report.lines.append(
+            report.isSound
+                ? "All is well." : "Not all is well. Keep a copy of the folder as it is before anything else.")
         return report
     }
 
@@ -43,7 +45,8 @@ package enum OfflineCheck {
         }
         let verified = readsBytes ? "\(found.framesVerified) frames read and verified" : "bytes not read (--quick)"
         report.lines.append(
-            "Store: \(found.accounts) accounts, \(found.containers) containers, \(found.objects) objects, \(StatusReport.size(found.bytes)); \(verified).")
+            "Store: \(found.accounts) accounts, \(found.containers) containers, \(found.objects) objects, \(StatusReport.size(found.bytes)); \(verified)."
+        )
         report.lines += found.problems.map { "PROBLEM: \($0)" }
         if !found.problems.isEmpty { report.isSound = false }
     }

@@ -3,7 +3,9 @@ import Daemon
 
 /// Which daemon is meant.
 struct DataOption: ParsableArguments {
-    @Option(name: .long, help: "The daemon's data folder; else $APUS_DATA_FOLDER, else ./var if it is one, else /var/lib/apus.")
+    @Option(
+        name: .long,
+        help: "The daemon's data folder; else $APUS_DATA_FOLDER, else ./var if it is one, else /var/lib/apus.")
     var data: String?
 
     var folder: String { data ?? Terminal.defaultDataFolder() }

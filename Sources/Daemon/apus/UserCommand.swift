@@ -8,7 +8,8 @@ struct UserCommand: ParsableCommand {
 
 struct UserCreateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Makes a user in the domain Default, with a role on a project if one is named.")
+        commandName: "create", abstract: "Makes a user in the domain Default, with a role on a project if one is named."
+    )
     @OptionGroup var daemon: DataOption
     @OptionGroup var secret: PasswordOption
     @Argument(help: "The user's name.") var name: String
@@ -17,7 +18,8 @@ struct UserCreateCommand: ParsableCommand {
 
     func run() throws {
         let reply = try daemon.client.ask(
-            .createUser(name: name, password: try secret.password(), project: project, role: project == nil ? nil : role))
+            .createUser(
+                name: name, password: try secret.password(), project: project, role: project == nil ? nil : role))
         Terminal.print(reply.text)
     }
 }

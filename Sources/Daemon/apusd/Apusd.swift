@@ -39,7 +39,9 @@ struct Apusd: ParsableCommand {
 enum KeyValue {
     static func pairs(_ texts: [String]) throws -> [(key: String, value: String)] {
         try texts.map { text in
-            guard let equals = text.firstIndex(of: "=") else { throw ValidationError("--set takes key=value, not \"\(text)\".") }
+            guard let equals = text.firstIndex(of: "=") else {
+                throw ValidationError("--set takes key=value, not \"\(text)\".")
+            }
             return (key: String(text[..<equals]), value: String(text[text.index(after: equals)...]))
         }
     }

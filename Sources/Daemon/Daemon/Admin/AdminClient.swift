@@ -53,9 +53,12 @@ package struct AdminClient: Sendable {
             close(descriptor)
             switch code {
             case ENOENT, ECONNREFUSED:
-                throw DaemonError("No daemon runs on \(dataFolder).", remedy: "Start it, or name its data folder with --data.")
+                throw DaemonError(
+                    "No daemon runs on \(dataFolder).", remedy: "Start it, or name its data folder with --data.")
             case EACCES, EPERM:
-                throw DaemonError("You may not talk to the daemon on \(dataFolder).", remedy: "Run this as the daemon's own user, or as root.")
+                throw DaemonError(
+                    "You may not talk to the daemon on \(dataFolder).",
+                    remedy: "Run this as the daemon's own user, or as root.")
             default: throw DaemonError("The daemon on \(dataFolder) can't be reached: errno \(code).")
             }
         }
@@ -65,7 +68,9 @@ package struct AdminClient: Sendable {
     private func write(_ bytes: [UInt8], to descriptor: Int32) throws(DaemonError) {
         var done = 0
         while done < bytes.count {
-            let sent = unsafe bytes.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL)) }
+            let sent = unsafe bytes.withUnsafeBytes {
+                unsafe send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
+            }
             if sent > 0 {
                 done += sent
             } else if errno != EINTR {

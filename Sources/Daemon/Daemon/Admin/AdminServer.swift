@@ -33,7 +33,8 @@ package final class AdminServer: Sendable {
             .serverChannelOption(ChannelOptions.backlog, value: 16)
             .childChannelInitializer { child in
                 child.eventLoop.makeCompletedFuture {
-                    try child.pipeline.syncOperations.addHandler(AdminHandler(open: open, threads: threads, answer: answer))
+                    try child.pipeline.syncOperations.addHandler(
+                        AdminHandler(open: open, threads: threads, answer: answer))
                 }
             }
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
@@ -68,7 +69,9 @@ private final class AdminHandler: ChannelInboundHandler {
     private var isAnswering = false
     private var deadline: Scheduled<Void>?
 
-    init(open: AdminServer.OpenConnections, threads: @escaping AdminServer.Threads, answer: @escaping AdminServer.Answer) {
+    init(
+        open: AdminServer.OpenConnections, threads: @escaping AdminServer.Threads, answer: @escaping AdminServer.Answer
+    ) {
         self.open = open
         self.threads = threads
         self.answer = answer
@@ -93,7 +96,9 @@ private final class AdminHandler: ChannelInboundHandler {
         guard !isAnswering else { return }
         line.append(contentsOf: unwrapInboundIn(data).readableBytesView)
         guard let end = line.firstIndex(of: UInt8(ascii: "\n")) else {
-            if line.count > AdminRequest.requestBytesMax { reply(.refused("The request is too long."), context: context) }
+            if line.count > AdminRequest.requestBytesMax {
+                reply(.refused("The request is too long."), context: context)
+            }
             return
         }
         deadline?.cancel()
@@ -102,7 +107,9 @@ private final class AdminHandler: ChannelInboundHandler {
         do {
             request = try JSONDecoder().decode(AdminRequest.self, from: Data(line[..<end]))
         } catch {
-            return reply(.refused("The daemon does not know this request: are apus and apusd of the same version?"), context: context)
+            return reply(
+                .refused("The daemon does not know this request: are apus and apusd of the same version?"),
+                context: context)
         }
         let channel = context.channel
         let answer = answer
@@ -127,7 +134,9 @@ private final class AdminHandler: ChannelInboundHandler {
         do {
             return Array(try encoder.encode(reply)) + [UInt8(ascii: "\n")]
         } catch {
-            return Array(#"{"succeeded":false,"text":"The answer can't be written.","fields":{}}"#.utf8) + [UInt8(ascii: "\n")]
+            return Array(#"{"succeeded":false,"text":"The answer can't be written.","fields":{}}"#.utf8) + [
+                UInt8(ascii: "\n")
+            ]
         }
     }
 }

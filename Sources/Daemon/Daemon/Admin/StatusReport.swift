@@ -7,7 +7,9 @@ enum StatusReport {
     ) -> AdminReply {
         let lag = status.durableLSN - min(status.durableLSN, status.appliedLSN.min() ?? 0)
         let mean = status.groupsCommitted == 0 ? 0 : Double(status.operationsCommitted) / Double(status.groupsCommitted)
-        let flush = status.groupsCommitted == 0 ? 0 : Double(status.flushNanosecondsTotal) / Double(status.groupsCommitted) / 1e6
+        let flush =
+            status.groupsCommitted == 0
+            ? 0 : Double(status.flushNanosecondsTotal) / Double(status.groupsCommitted) / 1e6
         let uptime = Int((ContinuousClock().now - began) / .seconds(1))
         var state = status.readOnly.map { "READ ONLY: \(explain($0))" } ?? "serving"
         if status.readOnly == nil, status.refusesUserWrites { state = "FULL: uploads get 507; deletes still work" }
@@ -27,11 +29,16 @@ enum StatusReport {
         return AdminReply(
             succeeded: true, text: lines.joined(separator: "\n"),
             fields: [
-                "state": status.readOnly != nil ? "read_only" : status.refusesUserWrites ? "full" : "serving", "version": DaemonVersion.text, "pid": String(endpoints.pid),
-                "uptime_seconds": String(uptime), "data": folder, "identity": endpoints.identity, "object": endpoints.object,
-                "metrics": endpoints.metrics ?? "", "bytes_logical": String(status.bytesLogical), "bytes_stored": String(status.bytesStored),
-                "bytes_free": String(status.freeBytes), "segments": String(status.segmentCount), "durable_lsn": String(status.durableLSN),
-                "index_lag_operations": String(lag), "operations": String(status.operationsCommitted), "groups": String(status.groupsCommitted),
+                "state": status.readOnly != nil ? "read_only" : status.refusesUserWrites ? "full" : "serving",
+                "version": DaemonVersion.text, "pid": String(endpoints.pid),
+                "uptime_seconds": String(uptime), "data": folder, "identity": endpoints.identity,
+                "object": endpoints.object,
+                "metrics": endpoints.metrics ?? "", "bytes_logical": String(status.bytesLogical),
+                "bytes_stored": String(status.bytesStored),
+                "bytes_free": String(status.freeBytes), "segments": String(status.segmentCount),
+                "durable_lsn": String(status.durableLSN),
+                "index_lag_operations": String(lag), "operations": String(status.operationsCommitted),
+                "groups": String(status.groupsCommitted),
                 "checksum_failures": String(status.checksumFailures),
             ])
     }
@@ -45,7 +52,8 @@ enum StatusReport {
             "committed records in segment \(segment) from byte \(offset) on do not verify. What verifies is served. Copy it off, and restore the rest from a backup."
         case .logBehindIndex(let indexLSN, let logLSN):
             "the disk lost acknowledged data: the index has operation \(indexLSN), the log ends at \(logLSN). Check the disk's write cache."
-        case .checkpointFailed(let text): "a checkpoint failed (\(text)). Nothing acknowledged is lost; check the disk, then restart."
+        case .checkpointFailed(let text):
+            "a checkpoint failed (\(text)). Nothing acknowledged is lost; check the disk, then restart."
         case .closed: "the store is closed"
         }
     }

@@ -5,7 +5,9 @@ package enum ConfigurationManual {
     package static var table: String {
         var lines = ["| Key | Default | Environment | What it does |", "|---|---|---|---|"]
         for key in ConfigurationKey.all {
-            lines.append("| `\(key.name)` | `\(json(key.defaultValue))` | `\(key.environmentName)` | \(key.summary)\(range(key.defaultValue)) |")
+            lines.append(
+                "| `\(key.name)` | `\(json(key.defaultValue))` | `\(key.environmentName)` | \(key.summary)\(range(key.defaultValue)) |"
+            )
         }
         return lines.joined(separator: "\n")
     }

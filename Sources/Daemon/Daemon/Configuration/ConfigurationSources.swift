@@ -13,7 +13,9 @@ package enum ConfigurationSources {
     package static func load(
         overrides: [(key: String, value: String)], environment: [String: String], file: String?
     ) throws(DaemonError) -> DaemonConfiguration {
-        var providers: [any ConfigProvider] = [InMemoryProvider(name: "command line", values: try commandLine(overrides))]
+        var providers: [any ConfigProvider] = [
+            InMemoryProvider(name: "command line", values: try commandLine(overrides))
+        ]
         providers.append(
             EnvironmentVariablesProvider(environmentVariables: try known(environment)).prefixKeys(with: "apus"))
         if let file {
@@ -25,7 +27,9 @@ package enum ConfigurationSources {
 
     private static var defaults: [AbsoluteConfigKey: ConfigValue] {
         var values: [AbsoluteConfigKey: ConfigValue] = [:]
-        for key in ConfigurationKey.all { values[absolute(key.name)] = ConfigValue(key.defaultContent, isSecret: false) }
+        for key in ConfigurationKey.all {
+            values[absolute(key.name)] = ConfigValue(key.defaultContent, isSecret: false)
+        }
         return values
     }
 
@@ -48,10 +52,12 @@ package enum ConfigurationSources {
         let names = Set(ConfigurationKey.all.map(\.environmentName))
         let others: Set<String> = ["APUS_CONFIG", "APUS_DATA_FOLDER", "APUS_ENGINE_ONLY"]
         var kept: [String: String] = [:]
-        for (name, value) in environment where name.hasPrefix("APUS_") && !others.contains(name) && !name.hasPrefix("APUS_TEST_") {
+        for (name, value) in environment
+        where name.hasPrefix("APUS_") && !others.contains(name) && !name.hasPrefix("APUS_TEST_") {
             guard names.contains(name) else {
                 throw DaemonError(
-                    "The environment has \(name), which names no key.", remedy: "`apus config keys` lists every key and its variable.")
+                    "The environment has \(name), which names no key.",
+                    remedy: "`apus config keys` lists every key and its variable.")
             }
             kept[name] = value
         }
@@ -67,7 +73,9 @@ package enum ConfigurationSources {
         } catch let error as CocoaError where error.code == .propertyListReadCorrupt {
             throw DaemonError("\(file) is not JSON.", remedy: "Compare it with Config/apusd.sample.json.")
         } catch {
-            throw DaemonError("\(file) can't be read: \((error as NSError).localizedDescription)", remedy: "Give --config the path of a JSON file.")
+            throw DaemonError(
+                "\(file) can't be read: \((error as NSError).localizedDescription)",
+                remedy: "Give --config the path of a JSON file.")
         }
         guard let object = parsed as? [String: Any] else {
             throw DaemonError("\(file) holds no JSON object.", remedy: "Compare it with Config/apusd.sample.json.")
@@ -96,7 +104,8 @@ package enum ConfigurationSources {
 
     private static func find(_ name: String, in place: String) throws(DaemonError) -> ConfigurationKey {
         guard let key = ConfigurationKey.all.first(where: { $0.name == name }) else {
-            throw DaemonError("\(place) sets \"\(name)\", which is no key.", remedy: "`apus config keys` lists them all.")
+            throw DaemonError(
+                "\(place) sets \"\(name)\", which is no key.", remedy: "`apus config keys` lists them all.")
         }
         return key
     }
@@ -128,7 +137,9 @@ extension ConfigurationKey {
         case .text: return (value as? String).map { .string($0) }
         case .number:
             guard let number = value as? NSNumber, !Self.isBoolean(number) else { return nil }
-            guard number.doubleValue.rounded() == number.doubleValue, number.doubleValue.magnitude < 0x1p62 else { return nil }
+            guard number.doubleValue.rounded() == number.doubleValue, number.doubleValue.magnitude < 0x1p62 else {
+                return nil
+            }
             return .int(number.intValue)
         case .flag:
             guard let number = value as? NSNumber, Self.isBoolean(number) else { return nil }

@@ -52,12 +52,15 @@ package struct DaemonConfiguration: Sendable, Equatable {
             throw DaemonError(
                 "log.level is \"\(logLevel)\".", remedy: "Use one of " + Self.logLevels.joined(separator: ", ") + ".")
         }
-        guard !region.isEmpty, region.utf8.count <= 255, region.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0 != "\"" && $0 != "'" && $0.value != 0x7f }) else {
+        guard !region.isEmpty, region.utf8.count <= 255,
+            region.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0 != "\"" && $0 != "'" && $0.value != 0x7f })
+        else {
             throw DaemonError("region is empty, too long, or has blanks, quotes or control characters.")
         }
         guard publicHost.utf8.allSatisfy({ Self.isHostByte($0) }), publicHost.utf8.count <= 255 else {
             throw DaemonError(
-                "public_host is \"\(publicHost)\".", remedy: "Give a host name or an address, without scheme, port or path.")
+                "public_host is \"\(publicHost)\".",
+                remedy: "Give a host name or an address, without scheme, port or path.")
         }
     }
 
@@ -74,14 +77,17 @@ package struct DaemonConfiguration: Sendable, Equatable {
         for (index, one) in fixed.enumerated() {
             for other in fixed[(index + 1)...] where one.port == other.port && one.host == other.host {
                 throw DaemonError(
-                    "\(one.name).port and \(other.name).port are both \(one.port).", remedy: "Give each listener its own port.")
+                    "\(one.name).port and \(other.name).port are both \(one.port).",
+                    remedy: "Give each listener its own port.")
             }
         }
     }
 
     private static func isHostByte(_ byte: UInt8) -> Bool {
         switch byte {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: ":"), UInt8(ascii: "_"): true
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: ":"),
+            UInt8(ascii: "_"):
+            true
         default: false
         }
     }
@@ -111,7 +117,8 @@ struct Values {
             throw wrongType(name, "a whole number")
         }
         guard range.contains(given) else {
-            throw DaemonError("\(name) is \(given).", remedy: "It must lie between \(range.lowerBound) and \(range.upperBound).")
+            throw DaemonError(
+                "\(name) is \(given).", remedy: "It must lie between \(range.lowerBound) and \(range.upperBound).")
         }
         return given
     }

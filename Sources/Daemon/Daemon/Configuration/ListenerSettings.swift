@@ -66,7 +66,9 @@ package struct ListenerSettings: Sendable, Hashable {
     }
 
     func check(publicHost: String) throws(DaemonError) {
-        guard !host.isEmpty else { throw DaemonError("\(name).host is empty.", remedy: "Give an address, such as 127.0.0.1.") }
+        guard !host.isEmpty else {
+            throw DaemonError("\(name).host is empty.", remedy: "Give an address, such as 127.0.0.1.")
+        }
         if !isLoopback && tls == nil && !allowsPlaintext {
             let own =
                 name == "metrics"

@@ -69,7 +69,9 @@ package struct ClientFiles: Sendable {
     }
 
     static func openrc(_ endpoints: Endpoints, password: String?) -> String {
-        let secret = password.map { "export OS_PASSWORD=\(shellQuoted($0))" } ?? "# export OS_PASSWORD=... (the daemon does not know it)"
+        let secret =
+            password.map { "export OS_PASSWORD=\(shellQuoted($0))" }
+            ?? "# export OS_PASSWORD=... (the daemon does not know it)"
         return """
             # Source this file: . openrc. It holds the admin's password.
             unset OS_TOKEN OS_CLOUD OS_SYSTEM_SCOPE OS_DOMAIN_ID OS_DOMAIN_NAME OS_PROJECT_ID

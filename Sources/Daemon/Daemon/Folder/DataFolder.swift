@@ -34,22 +34,28 @@ package final class DataFolder: Sendable {
     package init(path: String, create: Bool) throws(DaemonError) {
         self.path = path
         if !create, access(path + "/" + Self.formatName, F_OK) != 0 {
-            throw DaemonError("\(path) is not an Apus data folder.", remedy: "Name the folder that apusd was started with.")
+            throw DaemonError(
+                "\(path) is not an Apus data folder.", remedy: "Name the folder that apusd was started with.")
         }
         try Self.makePrivate(path, create: create)
         do {
             disk = try SystemDisk(root: path)
         } catch {
-            throw DaemonError("The data folder \(path) can't be opened (\(error)).", remedy: "Does it belong to the user who runs this?")
+            throw DaemonError(
+                "The data folder \(path) can't be opened (\(error)).",
+                remedy: "Does it belong to the user who runs this?")
         }
         do {
             lock = try disk.lock(Self.lockName)
         } catch {
             if error.code == EWOULDBLOCK {
                 throw DaemonError(
-                    "Another apusd, or apus fsck, is using \(path).", remedy: "Stop it first, or start this one with another --data.")
+                    "Another apusd, or apus fsck, is using \(path).",
+                    remedy: "Stop it first, or start this one with another --data.")
             }
-            throw DaemonError("The data folder \(path) can't be locked (\(error)).", remedy: "Does it belong to the user who runs this?")
+            throw DaemonError(
+                "The data folder \(path) can't be locked (\(error)).",
+                remedy: "Does it belong to the user who runs this?")
         }
         isNew = try Self.checkFormat(disk, path: path)
     }
@@ -84,7 +90,8 @@ package final class DataFolder: Sendable {
             let code = errno
             throw DaemonError(
                 "The data folder \(path) can't be made: errno \(code).",
-                remedy: code == ENOENT ? "Make its parent folder first." : "Choose one that this user may write, with --data.")
+                remedy: code == ENOENT
+                    ? "Make its parent folder first." : "Choose one that this user may write, with --data.")
         }
         var status = stat()
         guard unsafe stat(path, &status) == 0 else {
@@ -93,10 +100,12 @@ package final class DataFolder: Sendable {
         guard status.st_mode & S_IFMT == S_IFDIR else { throw DaemonError("\(path) is not a folder.") }
         guard status.st_uid == geteuid() else {
             throw DaemonError(
-                "The data folder \(path) belongs to another user (uid \(status.st_uid)).", remedy: "Run this as that user, or give the folder away.")
+                "The data folder \(path) belongs to another user (uid \(status.st_uid)).",
+                remedy: "Run this as that user, or give the folder away.")
         }
         if status.st_mode & 0o077 != 0, chmod(path, 0o700) != 0 {
-            throw DaemonError("The data folder \(path) is open to others, and its mode can't be changed: errno \(errno).")
+            throw DaemonError(
+                "The data folder \(path) is open to others, and its mode can't be changed: errno \(errno).")
         }
     }
 
@@ -116,15 +125,20 @@ package final class DataFolder: Sendable {
         } catch {
             throw DaemonError("The data folder \(path) can't be listed (\(error)).")
         }
-        let strange = names.filter { $0 != lockName && $0 != "lost+found" && $0 != formatName + PrivateFiles.temporarySuffix }
+        let strange = names.filter {
+            $0 != lockName && $0 != "lost+found" && $0 != formatName + PrivateFiles.temporarySuffix
+        }
         if strange.contains(databaseName) || strange.contains(objectsName) || strange.contains(tokenKeysName) {
             throw DaemonError(
                 "The data folder \(path) is damaged: it has data in it, but its file \"\(formatName)\" is gone.",
-                remedy: "Restore that file (its one line is \"\(formatText.dropLast())\") or the whole folder. Nothing was changed.")
+                remedy:
+                    "Restore that file (its one line is \"\(formatText.dropLast())\") or the whole folder. Nothing was changed."
+            )
         }
         if let first = strange.filter({ !$0.hasSuffix(".json") && !$0.hasSuffix(".log") }).min() {
             throw DaemonError(
-                "\(path) is not an Apus data folder, and it is not empty (\"\(first)\").", remedy: "Give --data an empty or a new folder.")
+                "\(path) is not an Apus data folder, and it is not empty (\"\(first)\").",
+                remedy: "Give --data an empty or a new folder.")
         }
         try files.write(formatName, formatText)
         return true

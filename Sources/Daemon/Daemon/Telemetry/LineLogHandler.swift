@@ -17,7 +17,9 @@ package struct LineLogHandler: LogHandler {
     /// The longest line; what is beyond it is cut.
     package static let lineBytesMax = 8192
 
-    package init(label: String, logLevel: Logger.Level, write: @escaping @Sendable ([UInt8]) -> Void = Self.standardError) {
+    package init(
+        label: String, logLevel: Logger.Level, write: @escaping @Sendable ([UInt8]) -> Void = Self.standardError
+    ) {
         self.label = label
         self.logLevel = logLevel
         self.write = write
@@ -57,7 +59,8 @@ package struct LineLogHandler: LogHandler {
             let digits = String(number)
             return String(repeating: "0", count: max(0, width - digits.count)) + digits
         }
-        return padded(parts.tm_year + 1900, 4) + "-" + padded(parts.tm_mon + 1, 2) + "-" + padded(parts.tm_mday, 2) + "T"
+        return padded(parts.tm_year + 1900, 4) + "-" + padded(parts.tm_mon + 1, 2) + "-" + padded(parts.tm_mday, 2)
+            + "T"
             + padded(parts.tm_hour, 2) + ":" + padded(parts.tm_min, 2) + ":" + padded(parts.tm_sec, 2) + "."
             + padded(milliseconds % 1000, 3) + "Z"
     }
@@ -74,7 +77,9 @@ package struct LineLogHandler: LogHandler {
             case "\"" where quoting:
                 out += "\\\""
                 needsQuotes = true
-            case _ where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029:
+            case _
+            where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || scalar.value == 0x2028
+                || scalar.value == 0x2029:
                 out += "\\u{" + String(scalar.value, radix: 16) + "}"
             default:
                 if scalar == " " || scalar == "=" { needsQuotes = true }

@@ -29,7 +29,8 @@ package final class MetricsListener: Sendable {
                 .childChannelInitializer { child in
                     child.eventLoop.makeCompletedFuture {
                         try child.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-                        try child.pipeline.syncOperations.addHandler(MetricsHandler(open: open, threads: threads, page: page))
+                        try child.pipeline.syncOperations.addHandler(
+                            MetricsHandler(open: open, threads: threads, page: page))
                     }
                 }
                 .bind(host: listener.host, port: listener.port).get()
@@ -63,7 +64,10 @@ private final class MetricsHandler: ChannelInboundHandler {
     private var head: HTTPRequestHead?
     private var idle: Scheduled<Void>?
 
-    init(open: MetricsListener.OpenConnections, threads: @escaping AdminServer.Threads, page: @escaping @Sendable () -> String) {
+    init(
+        open: MetricsListener.OpenConnections, threads: @escaping AdminServer.Threads,
+        page: @escaping @Sendable () -> String
+    ) {
         self.open = open
         self.threads = threads
         self.page = page
@@ -118,7 +122,8 @@ private final class MetricsHandler: ChannelInboundHandler {
     }
 
     private func send(
-        _ status: HTTPResponseStatus, _ text: String, _ type: String, _ request: HTTPRequestHead, context: ChannelHandlerContext
+        _ status: HTTPResponseStatus, _ text: String, _ type: String, _ request: HTTPRequestHead,
+        context: ChannelHandlerContext
     ) {
         var head = HTTPResponseHead(version: request.version, status: status)
         head.headers.add(name: "Content-Type", value: type)
@@ -139,6 +144,8 @@ private final class MetricsHandler: ChannelInboundHandler {
 
     private func wait(_ context: ChannelHandlerContext) {
         let channel = context.channel
-        idle = context.eventLoop.scheduleTask(in: .seconds(MetricsListener.idleSecondsMax)) { channel.close(promise: nil) }
+        idle = context.eventLoop.scheduleTask(in: .seconds(MetricsListener.idleSecondsMax)) {
+            channel.close(promise: nil)
+        }
     }
 }

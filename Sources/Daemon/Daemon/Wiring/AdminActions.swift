@@ -37,23 +37,29 @@ struct AdminActions: Sendable {
     private func act(on request: AdminRequest) throws(IdentityError) -> AdminReply {
         let identity = control.identity
         switch request {
-        case .status: return StatusReport.reply(stores.store.status(), endpoints: endpoints, folder: stores.folder.path, began: began)
+        case .status:
+            return StatusReport.reply(
+                stores.store.status(), endpoints: endpoints, folder: stores.folder.path, began: began)
         case .metrics: return AdminReply(succeeded: true, text: metrics.render())
         case .createProject(let name, let description):
             let project = try identity.createProject(named: name, description: description)
             logger.notice("project created by the operator", metadata: ["project_id": "\(project.id)"])
             return AdminReply(
-                succeeded: true, text: "Project \(name) is there. Its id: \(project.id); its account: AUTH_\(project.id)",
+                succeeded: true,
+                text: "Project \(name) is there. Its id: \(project.id); its account: AUTH_\(project.id)",
                 fields: ["id": project.id, "account": "AUTH_\(project.id)"])
         case .createUser(let name, let password, let project, let role):
             let made = try identity.createUser(
                 named: name, password: password.map { Secret($0) }, project: project, role: role ?? "member")
             logger.notice("user created by the operator", metadata: ["user_id": "\(made.user.id)"])
             let place = project.map { " with the role \(role ?? "member") on \($0)" } ?? ""
-            return reply("User \(name) is there\(place). Their id: \(made.user.id)", password == nil ? made.password : nil, ["id": made.user.id])
+            return reply(
+                "User \(name) is there\(place). Their id: \(made.user.id)", password == nil ? made.password : nil,
+                ["id": made.user.id])
         case .addRole(let role, let user, let project):
             try identity.grant(role: role, user: user, project: project)
-            logger.notice("role given by the operator", metadata: ["role": "\(role)", "user": "\(user)", "project": "\(project)"])
+            logger.notice(
+                "role given by the operator", metadata: ["role": "\(role)", "user": "\(user)", "project": "\(project)"])
             return AdminReply(succeeded: true, text: "\(user) has the role \(role) on \(project).")
         case .resetPassword(let user, let given):
             return try resetPassword(user: user, given: given.map { Secret($0) })
@@ -63,7 +69,10 @@ struct AdminActions: Sendable {
             return AdminReply(
                 succeeded: true,
                 text: "Tokens are made with another key from now on."
-                    + (dropped.isEmpty ? "" : " Key \(dropped.map(String.init).joined(separator: ", ")) is gone, and tokens made with it end."))
+                    + (dropped.isEmpty
+                        ? ""
+                        : " Key \(dropped.map(String.init).joined(separator: ", ")) is gone, and tokens made with it end.")
+            )
         }
     }
 
@@ -94,6 +103,8 @@ struct AdminActions: Sendable {
     private func reply(_ text: String, _ password: Secret?, _ fields: [String: String]) -> AdminReply {
         guard let password else { return AdminReply(succeeded: true, text: text, fields: fields) }
         let plain = String(decoding: password.bytes, as: UTF8.self)
-        return AdminReply(succeeded: true, text: text + "\nPassword: " + plain, fields: fields.merging(["password": plain]) { _, new in new })
+        return AdminReply(
+            succeeded: true, text: text + "\nPassword: " + plain,
+            fields: fields.merging(["password": plain]) { _, new in new })
     }
 }

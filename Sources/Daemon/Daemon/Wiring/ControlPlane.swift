@@ -26,9 +26,12 @@ struct ControlPlane: Sendable {
                     services: published(endpoints), adminPassword: ClientFiles.randomPassword(),
                     // Kept before it is committed: there is never an admin whose password nobody has.
                     deliver: { password in try files.keep(password: password) })
-                if report.madeAdmin { logger.notice("the admin was made", metadata: ["project_id": "\(report.adminProjectID)"]) }
+                if report.madeAdmin {
+                    logger.notice("the admin was made", metadata: ["project_id": "\(report.adminProjectID)"])
+                }
                 if try identity.nobodyKnowsPassword(files) {
-                    logger.warning("the admin's password is not in the data folder; `apus password reset` makes a new one")
+                    logger.warning(
+                        "the admin's password is not in the data folder; `apus password reset` makes a new one")
                 }
                 return ControlPlane(records: records, identity: identity)
             } catch let error as RecordsError {
@@ -78,5 +81,7 @@ struct ControlPlane: Sendable {
 }
 
 extension IdentityService {
-    fileprivate func nobodyKnowsPassword(_ files: ClientFiles) throws(DaemonError) -> Bool { try files.password() == nil }
+    fileprivate func nobodyKnowsPassword(_ files: ClientFiles) throws(DaemonError) -> Bool {
+        try files.password() == nil
+    }
 }

@@ -4,7 +4,9 @@ private import Logging
 /// The process `apusd`: reads its configuration, runs a `RunningDaemon`, and turns signals into an orderly end.
 package enum DaemonProcess {
     /// Exit codes: 0 stopped as told, 1 could not start or had to stop.
-    package static func run(overrides: [(key: String, value: String)], file: String?, anyPort: Bool, welcome: Bool) -> Never {
+    package static func run(overrides: [(key: String, value: String)], file: String?, anyPort: Bool, welcome: Bool)
+        -> Never
+    {
         Signals.block()
         umask(0o077)
         let (stops, stop) = AsyncStream<Int32>.makeStream(bufferingPolicy: .bufferingOldest(1))
@@ -14,7 +16,8 @@ package enum DaemonProcess {
             do {
                 let configuration = try ConfigurationSources.load(
                     overrides: overrides, environment: Terminal.environment, file: file)
-                try await RunningDaemon(configuration: configuration, anyPort: anyPort, welcome: welcome).run(until: stops)
+                try await RunningDaemon(configuration: configuration, anyPort: anyPort, welcome: welcome).run(
+                    until: stops)
                 exit(0)
             } catch {
                 Terminal.error("apusd: \(error)")

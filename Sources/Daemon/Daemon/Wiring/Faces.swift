@@ -24,7 +24,8 @@ struct Faces: Sendable {
     private static let workQueueMax = 4096
 
     init(
-        configuration: DaemonConfiguration, listeners: [ListenerSettings], stores: Stores, control: ControlPlane, logger: Logger
+        configuration: DaemonConfiguration, listeners: [ListenerSettings], stores: Stores, control: ControlPlane,
+        logger: Logger
     ) {
         self.listeners = listeners
         self.control = control
@@ -50,7 +51,9 @@ struct Faces: Sendable {
         if let listener = listeners.first(where: { $0.name == "object" }) {
             settings.listener.host = listener.host
             settings.listener.port = listener.port
-            settings.listener.tls = listener.tls.map { HTTPFace.ListenerConfiguration.TLSFiles(certificate: $0.certificate, key: $0.key) }
+            settings.listener.tls = listener.tls.map {
+                HTTPFace.ListenerConfiguration.TLSFiles(certificate: $0.certificate, key: $0.key)
+            }
             settings.listener.limits.graceMilliseconds = Int64(configuration.shutdownSeconds) * 1000
             if !configuration.publicHost.isEmpty {
                 settings.publicURL = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)

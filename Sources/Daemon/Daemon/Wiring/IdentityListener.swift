@@ -41,13 +41,16 @@ struct IdentityListener: Service, CustomStringConvertible {
         let isUp = isUp
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
-        let http = HTTPServerBuilder.http1(configuration: .init(
+        let http = HTTPServerBuilder.http1(
+            configuration: .init(
                 idleTimeout: .seconds(Self.idleSeconds),
-                httpDecoderConfiguration: .init(maxHeaderFieldSize: 8192, maxHeaderListSize: 65_535, maxHeaderFieldCount: 126)))
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: 8192, maxHeaderListSize: 65_535, maxHeaderFieldCount: 126)))
         let application = Application(
             responder: IdentityResponder(identity: identity, publicBase: { base }),
             server: try tls().map { try .tls(http, tlsConfiguration: $0) } ?? http,
-            configuration: ApplicationConfiguration(address: .hostname(settings.host, port: settings.port), backlog: 1024,
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.host, port: settings.port), backlog: 1024,
                 availableConnectionsDelegate: .maximum(Self.connectionsMax, logger: quiet)),
             onServerRunning: { _ in isUp.yield() }, logger: quiet)
         do {

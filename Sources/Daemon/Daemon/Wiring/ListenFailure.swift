@@ -17,7 +17,8 @@ enum ListenFailure {
                 remedy: "Stop it, or set \(listener.name).port to another port (or start with --any-port).")
         case EADDRNOTAVAIL:
             return DaemonError(
-                "The \(listener.name) listener can't use \(place): this machine has no such address.", remedy: "Set \(listener.name).host.")
+                "The \(listener.name) listener can't use \(place): this machine has no such address.",
+                remedy: "Set \(listener.name).host.")
         case EACCES:
             return DaemonError(
                 "The \(listener.name) listener can't use \(place): ports below 1024 need a privilege.",

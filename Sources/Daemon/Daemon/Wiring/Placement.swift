@@ -32,7 +32,8 @@ struct Placement: Sendable {
                     remedy: "Restore that file from a copy. Nothing was changed.")
             }
             try folder.makeFolder(DataFolder.ringsName)
-            let made = "[swift-hash]\nswift_hash_path_prefix = \(randomHex())\nswift_hash_path_suffix = \(randomHex())\n"
+            let made =
+                "[swift-hash]\nswift_hash_path_prefix = \(randomHex())\nswift_hash_path_suffix = \(randomHex())\n"
             try files.write(secretName, made)
             let bytes = RingFile.encode(Ring.local(deviceName: localDeviceName))
             try files.write(ringName, bytes)

@@ -17,7 +17,8 @@ struct Ready: Sendable {
         logger.info(
             "ready",
             metadata: [
-                "identity": "\(endpoints.identity)", "object": "\(endpoints.object)", "after_ms": "\(Int(milliseconds))",
+                "identity": "\(endpoints.identity)", "object": "\(endpoints.object)",
+                "after_ms": "\(Int(milliseconds))",
             ])
         if welcome { Terminal.print(Welcome.text(endpoints: endpoints, folder: folder)) }
         if printsReady { Terminal.print("ready") }

@@ -68,18 +68,24 @@ package struct RunningDaemon: Sendable {
             configuration: configuration, listeners: listeners, stores: stores, control: control, logger: logger)
         StoreMetrics.register(stores.store, in: faces.metrics)
         let admin = AdminActions(
-            stores: stores, control: control, files: files, endpoints: endpoints, metrics: faces.metrics, began: began, logger: logger)
+            stores: stores, control: control, files: files, endpoints: endpoints, metrics: faces.metrics, began: began,
+            logger: logger)
 
         let ready = Ready(
-            files: files, endpoints: endpoints, folder: folder.path, printsReady: anyPort, welcome: welcome, began: began, logger: logger)
-        var services: [any Service] = [stores.part(logger: logger), control.part(logger: logger), control.maintenance(logger: logger)]
+            files: files, endpoints: endpoints, folder: folder.path, printsReady: anyPort, welcome: welcome,
+            began: began, logger: logger)
+        var services: [any Service] = [
+            stores.part(logger: logger), control.part(logger: logger), control.maintenance(logger: logger),
+        ]
         services += try await faces.start()
         services.append(try await admin.listen(path: folder.socketPath))
         if let listener = faces.identityListener {
             services.append(listener)
             services.append(ReadyService(ready: ready, listener: listener))
         }
-        var group = ServiceGroupConfiguration(services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }, logger: quiet(logger))
+        var group = ServiceGroupConfiguration(
+            services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
+            logger: quiet(logger))
         group.maximumGracefulShutdownDuration = .seconds(configuration.shutdownSeconds + 30)
         try await run(ServiceGroup(configuration: group), until: stops)
         logger.info("stopped")

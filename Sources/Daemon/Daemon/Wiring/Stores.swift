@@ -18,7 +18,8 @@ struct Stores: Sendable {
         logger.info(
             "store is open",
             metadata: [
-                "after_ms": "\(Int((ContinuousClock().now - began) / .milliseconds(1)))", "durable_lsn": "\(status.durableLSN)",
+                "after_ms": "\(Int((ContinuousClock().now - began) / .milliseconds(1)))",
+                "durable_lsn": "\(status.durableLSN)",
                 "segments": "\(status.segmentCount)", "clean": "\(store.recovery.wasClean || store.recovery.isNew)",
                 "operations_replayed": "\(store.recovery.operationsReplayed)",
                 "uploads_dropped": "\(store.recovery.orphanUploadsDropped)",
@@ -45,7 +46,9 @@ struct Stores: Sendable {
         } catch let error as ChunkError {
             throw StoreFailure.explain(error, path: folder.objectsPath)
         } catch let error as DiskError {
-            throw DaemonError("The store \(folder.objectsPath) can't be opened (\(error)).", remedy: "Does it belong to the user who runs this?")
+            throw DaemonError(
+                "The store \(folder.objectsPath) can't be opened (\(error)).",
+                remedy: "Does it belong to the user who runs this?")
         }
     }
 
@@ -77,18 +80,25 @@ enum StoreFailure {
         case .locked:
             DaemonError("Another process has the store \(path) open.", remedy: "Stop it first.")
         case .disk(let inner) where inner.isNoSpace:
-            DaemonError("There is no space left for the store \(path) (\(inner)).", remedy: "Free some, or move the data folder to a larger disk.")
+            DaemonError(
+                "There is no space left for the store \(path) (\(inner)).",
+                remedy: "Free some, or move the data folder to a larger disk.")
         case .disk(let inner):
-            DaemonError("The store \(path) can't be read or written (\(inner)).", remedy: "Check the disk and who owns the folder. Nothing was changed.")
+            DaemonError(
+                "The store \(path) can't be read or written (\(inner)).",
+                remedy: "Check the disk and who owns the folder. Nothing was changed.")
         case .corrupt(let segment, let offset):
             DaemonError(
                 "The store \(path) is damaged: segment \(segment) does not verify at byte \(offset).",
                 remedy: "Keep a copy of the folder as it is, then look at it with `apus fsck`.")
         case .corruptIndex(let text), .index(let text):
             DaemonError(
-                "The store \(path) can't be opened: \(text)", remedy: "Keep a copy of the folder as it is, then look at it with `apus fsck`.")
+                "The store \(path) can't be opened: \(text)",
+                remedy: "Keep a copy of the folder as it is, then look at it with `apus fsck`.")
         case .readOnly(let reason): DaemonError("The store \(path) can't be opened: \(StatusReport.explain(reason))")
-        case .noSpace: DaemonError("There is no space left for the store \(path).", remedy: "Free some, or lower storage.reserve_bytes.")
+        case .noSpace:
+            DaemonError(
+                "There is no space left for the store \(path).", remedy: "Free some, or lower storage.reserve_bytes.")
         case .overloaded, .cancelled: DaemonError("The store \(path) did not open.", remedy: "Start again.")
         }
     }

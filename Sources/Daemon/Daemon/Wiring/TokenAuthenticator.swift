@@ -10,7 +10,8 @@ struct TokenAuthenticator: Authenticator {
 
     func caller(token: String) throws -> Caller? { try identity.caller(token: token) }
 
-    func signIn(v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void) {
+    func signIn(v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void)
+    {
         let admitted = identity.run(.password) {
             completion(
                 Result {
