@@ -100,6 +100,7 @@ extension ChunkStore {
             updateSpace()
             guard readOnlyReason == nil, !counters.spaceRefused.load(ordering: .relaxed) else { continue }
             do throws(DiskError) {
+                try spares.trim()
                 try spares.refill()
             } catch {
                 // ENOSPC shows in the space check; anything else will meet the committer, which reports it.

@@ -137,7 +137,7 @@ extension ChunkStore {
             uuid: random(16), sequence: 0, isClean: true, segmentBytes: UInt32(configuration.segmentBytes),
             secret: HashSecret(random(HashSecret.byteCount)))
         do throws(DiskError) {
-            try superblock.write(disk)
+            try superblock.create(disk)
             try disk.syncDirectory(SegmentTable.folder)
             try disk.syncDirectory("")
         } catch {

@@ -127,6 +127,14 @@ extension ChunkStore {
                 if stored.isLZ4 { encoded.flags |= GroupEntry.lz4Flag }
             }
         }
+        var completion = completion
+        if case .uploaded(let uploaded) = body {
+            // Refused, the body is nobody's: give it up now rather than at the next start.
+            completion = { [self, completion] result in
+                if case .failure = result { abandonUpload(uploaded.owner) }
+                completion(result)
+            }
+        }
         let submission = Submission(record: record, encoded: encoded, hold: hold, sink: sink, completion: completion)
         if needsSpace, counters.spaceRefused.load(ordering: .relaxed) {
             finish([submission], .failure(.noSpace))

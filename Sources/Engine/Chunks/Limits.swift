@@ -27,6 +27,8 @@ package enum Limits {
     /// An upload's blocks between the socket and the disk.
     static let uploadBlockBytes = 1 << 20
     static let uploadBlocksInFlightMax = 4
+    /// Blocks kept for the next upload.
+    static let idleUploadBlocksMax = 16
     /// Frames in a map leaf, and leaves in a map: 8 GiB, over the largest object of the API.
     static let leafEntries = 256
     static let leavesMax = 256

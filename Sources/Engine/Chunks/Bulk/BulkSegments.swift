@@ -6,8 +6,21 @@ final class BulkSegments: Sendable {
     private let segments: SegmentTable
     private let mutex = PosixMutex()
     private let current = PosixGuarded<BulkSegment?>(nil)
+    private let blocks = PosixGuarded<[AlignedBuffer]>([])
 
     init(segments: SegmentTable) { self.segments = segments }
+
+    /// A block's memory, used before or new. Not zeroed.
+    func takeBlock(_ count: Int) -> AlignedBuffer {
+        mutex.withLock {
+            if let block = blocks.value.popLast(), block.bytes.count >= count { return block }
+            return AlignedBuffer(count)
+        }
+    }
+
+    func giveBlock(_ block: AlignedBuffer) {
+        mutex.withLock { if blocks.value.count < Limits.idleUploadBlocksMax { blocks.value.append(block) } }
+    }
 
     /// Room for `length` bytes that nobody else writes to. Opens a new segment when the current one is full.
     func reserve(_ length: Int) throws(DiskError) -> (segment: BulkSegment, offset: Int) {

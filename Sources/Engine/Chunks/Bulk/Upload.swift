@@ -71,7 +71,7 @@ package final class Upload: Sendable {
         while !rest.isEmpty {
             let block = mutex.withLock { () -> AlignedBuffer in
                 if let block = state.value.block { return block }
-                let block = AlignedBuffer(blockBytes)
+                let block = store.bulk.takeBlock(blockBytes)
                 state.value.block = block
                 state.value.fill = 0
                 return block
@@ -125,12 +125,15 @@ package final class Upload: Sendable {
             return (state.value.block, state.value.fill)
         }
         guard let block else { return }
+        let done = BlockUse(users: 2) { self.store.bulk.giveBlock(block) }
         digestLane.add {
             if !self.hasFailed { self.digest.value.update(block.range(0, count)) }
+            done.leave()
             self.blockIsDone()
         }
         writeLane.add {
             if !self.hasFailed { self.write(block.range(0, count)) }
+            done.leave()
             self.blockIsDone()
         }
     }
@@ -312,6 +315,19 @@ package final class Upload: Sendable {
         let logged = mutex.withLock { state.value.leavesLogged }
         if logged > 0 { store.abandonUpload(owner) }
     }
+}
+
+/// Counts the lanes that still use a block.
+private final class BlockUse: Sendable {
+    private let users: Atomic<Int>
+    private let onLast: @Sendable () -> Void
+
+    init(users: Int, onLast: @escaping @Sendable () -> Void) {
+        self.users = Atomic(users)
+        self.onLast = onLast
+    }
+
+    func leave() { if users.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { onLast() } }
 }
 
 /// A body that is durable but not yet named by anything. Dropping it without submitting it loses it, as it should.

@@ -105,10 +105,19 @@ struct Superblock: Sendable {
         return newest
     }
 
+    /// Makes the file of a new store: whole, or not there.
+    mutating func create(_ disk: any Disk) throws(DiskError) {
+        let path = Self.path + ".new"
+        try write(disk, path: path)
+        try disk.rename(path, to: Self.path)
+    }
+
     /// Writes the other slot and makes it durable.
-    mutating func write(_ disk: any Disk) throws(DiskError) {
+    mutating func write(_ disk: any Disk) throws(DiskError) { try write(disk, path: Self.path) }
+
+    private mutating func write(_ disk: any Disk, path: String) throws(DiskError) {
         sequence += 1
-        let file = try disk.open(Self.path, .writeDirect)
+        let file = try disk.open(path, .writeDirect)
         let buffer = AlignedBuffer(4096)
         encode().withUnsafeBytes { buffer.bytes.copy($0, at: 0) }
         try file.write(UnsafeRawBufferPointer(buffer.bytes), at: Int64(sequence % 2) * 4096)

@@ -178,8 +178,9 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
     func checkpoint() throws(IndexError) {
         var frames: Int32 = 0
         var done: Int32 = 0
-        // PASSIVE syncs the WAL, then copies what no reader needs, then syncs the database: durable either way.
-        let status = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_PASSIVE, &frames, &done)
+        // FULL waits for readers of older snapshots (they take milliseconds; the busy timeout bounds it), so that
+        // the WAL is synced, copied and the database synced: PASSIVE may do none of that and still return OK.
+        let status = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_FULL, &frames, &done)
         guard status == SQLITE_OK else { throw failure("checkpoint") }
         if frames > 0, frames == done {
             // Everything is in the database: the WAL may start anew when no reader is in it. BUSY is no failure here.

@@ -20,6 +20,8 @@ final class StateLog {
     private(set) var syncedLSN: UInt64
     /// Something was acknowledged since the last group that vouches for it.
     private(set) var needsSeal = false
+    /// The segment that recovery cut, and where: the rest of it may go once the new one's header is durable.
+    private var cut: (segment: UInt32, end: Int)?
 
     var segmentID: UInt32 { segment }
     var lastGroupHash: UInt64 { lastHash }
@@ -39,6 +41,7 @@ final class StateLog {
         nextLSN = tail.nextLSN
         syncedLSN = tail.nextLSN - 1
         file = nil
+        if tail.segment != SegmentHeader.none { cut = (tail.segment, tail.endOffset) }
         #if DEBUG
             if mutant == .writeBehindCut, segment != SegmentHeader.none {
                 do { file = try segments.disk.open(SegmentTable.path(segment), .writeDirect) } catch { file = nil }
@@ -98,6 +101,10 @@ final class StateLog {
         nextLSN += UInt64(count)
         syncedLSN = nextLSN - 1
         needsSeal = count > 0
+        if let cut, cut.segment != segment {
+            self.cut = nil
+            spares.giveBack(cut.segment, from: cut.end)
+        }
         return appended
     }
 
@@ -139,6 +146,7 @@ final class SpareSegments: Sendable {
     private let segments: SegmentTable
     private let mutex = PosixMutex()
     private let state = PosixGuarded<(id: UInt32, file: any DiskFile)?>(nil)
+    private let surplus = PosixGuarded<(segment: UInt32, end: Int)?>(nil)
     private let zeroFilled: Bool
 
     init(segments: SegmentTable, zeroFilled: Bool) {
@@ -151,6 +159,19 @@ final class SpareSegments: Sendable {
         if mutex.withLock({ state.value != nil }) { return }
         let made = try segments.create(zeroFilled: zeroFilled)
         mutex.withLock { state.value = made }
+    }
+
+    /// Notes that a segment holds nothing from `end` on: its blocks can go to the file system.
+    func giveBack(_ segment: UInt32, from end: Int) { mutex.withLock { surplus.value = (segment, end) } }
+
+    /// Truncates what `giveBack` noted. Called from the maintenance thread.
+    func trim() throws(DiskError) {
+        let noted = mutex.withLock {
+            defer { surplus.value = nil }
+            return surplus.value
+        }
+        guard let noted else { return }
+        try segments.disk.open(SegmentTable.path(noted.segment), .readWrite).truncate(Int64(noted.end))
     }
 
     /// The spare, or one made now (reserved only: this is on somebody's way).
