@@ -38,6 +38,8 @@ final class RigIndexes: IndexOpener, @unchecked Sendable {
     /// The copy does not open until it is put aside.
     func lose(_ copy: Int) { mutex.withLock { _ = lost.insert(copy) } }
 
+    var hasLost: Bool { mutex.withLock { !lost.isEmpty } }
+
     func history(_ copy: Int) -> IndexHistory { mutex.withLock { histories[copy] } }
 
     /// The n-th apply or checkpoint of a copy from now (0 is the next) fails, and every later one.
@@ -128,7 +130,9 @@ final class IndexHistory: @unchecked Sendable {
         mutex.withLock { events.append((cut, state, true)) }
     }
 
-    func range(from: [UInt8], to: [UInt8]?, reverse: Bool, limit: Int) -> (rows: [(key: [UInt8], value: [UInt8])], lsn: UInt64) {
+    func range(from: [UInt8], to: [UInt8]?, reverse: Bool, limit: Int) -> (
+        rows: [(key: [UInt8], value: [UInt8])], lsn: UInt64
+    ) {
         mutex.withLock {
             if sorted == nil { sorted = state.rows.keys.sorted { Bytes.compare($0, $1) < 0 } }
             var keys = sorted!.filter { key in

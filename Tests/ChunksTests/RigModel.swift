@@ -1,8 +1,9 @@
-import Chunks
 import Codecs
 import Disks
 import Primitives
 import Synchronization
+
+@testable import Chunks
 
 /// Bytes that a few numbers stand for.
 struct BodySpec: Hashable, Sendable, CustomStringConvertible {
@@ -21,7 +22,9 @@ struct BodySpec: Hashable, Sendable, CustomStringConvertible {
             while at + 8 <= size {
                 switch kind {
                 case .zeros: break
-                case .text: raw.storeBytes(of: random.next() & 0x0101_0101_0101_0101 | seed << 56, toByteOffset: at, as: UInt64.self)
+                case .text:
+                    raw.storeBytes(
+                        of: random.next() & 0x0101_0101_0101_0101 | seed << 56, toByteOffset: at, as: UInt64.self)
                 case .noise: raw.storeBytes(of: random.next(), toByteOffset: at, as: UInt64.self)
                 }
                 at += 8
@@ -96,7 +99,8 @@ struct Model: Sendable {
             result.containers.append(
                 ContainerRow(
                     account: name.account, name: name.container, id: container.id, created: container.created,
-                    modified: container.modified, attributes: container.attributes, objectCount: container.objects.count,
+                    modified: container.modified, attributes: container.attributes,
+                    objectCount: container.objects.count,
                     byteCount: container.byteCount))
             for object in container.objects.keys.sorted() { result.objects.append(line(container, object)!) }
         }

@@ -121,7 +121,8 @@ struct TraceGenerator {
             let calls: [DiskCall] = [.write, .write, .sync, .sync, .allocate, .rename, .syncDirectory]
             return .fault(
                 calls[random.below(calls.count)], index: random.below(4), code: random.oneIn(2) ? 5 : 28,
-                isShort: random.oneIn(3), isSticky: random.oneIn(2), DiskFault.AfterFailedSync.allCases[random.below(3)])
+                isShort: random.oneIn(3), isSticky: random.oneIn(2), DiskFault.AfterFailedSync.allCases[random.below(3)]
+            )
         case 7: return .indexFault(copy: random.below(2), isCheckpoint: random.oneIn(2))
         case 8: return .full(pages: random.below(200))
         default: return .roomy
