@@ -152,7 +152,7 @@ if !engineOnly {
                 + nio,
             swiftSettings: bytes),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "Primitives"] + nio,
+            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging] + nio,
             swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),
     ]

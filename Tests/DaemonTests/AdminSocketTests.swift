@@ -59,7 +59,10 @@ struct AdminSocketTests {
     }
 
     @Test func onlyTheOwnerMayOpenIt() async throws {
-        try await withServer { scratch in #expect(try scratch.mode(DataFolder.socketName) == 0o600) }
+        try await withServer { scratch in
+            let mode = try scratch.mode(DataFolder.socketName)
+            #expect(mode == 0o600)
+        }
     }
 
     @Test(arguments: ["{}\n", "\n", "garbage\n", "[1]\n", "{\"status\":{}}{\"status\":{}}\n", "\u{0}\n"])

@@ -1,5 +1,6 @@
 import Disks
 import Foundation
+import Objects
 import Primitives
 import Testing
 
