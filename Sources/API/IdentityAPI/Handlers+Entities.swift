@@ -59,7 +59,9 @@ extension Handlers {
     private func createProject(_ call: Call) throws(IdentityError) -> Reply {
         let caller = try administrator(call, "create_project")
         let fields = try call.fields("project")
-        if try fields.optionalBool("is_domain") == true { throw .invalid("a project that acts as a domain is not served") }
+        if try fields.optionalBool("is_domain") == true {
+            throw .invalid("a project that acts as a domain is not served")
+        }
         let project = try identity.createProject(
             name: try fields.string("name"), domain: try domain(of: caller, fields),
             parentID: try fields.optionalString("parent_id"),
@@ -87,7 +89,8 @@ extension Handlers {
             // No token is asked for: whoever knows the old password could get one.
             let fields = try call.fields("user")
             try identity.changePassword(
-                userID: id, from: Secret(try fields.string("original_password")), to: Secret(try fields.string("password")))
+                userID: id, from: Secret(try fields.string("original_password")),
+                to: Secret(try fields.string("password")))
             return .noContent
         case (.userProjects(let id), _):
             try own(call, userID: id, "list_user_projects")

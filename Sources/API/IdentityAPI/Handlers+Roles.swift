@@ -85,7 +85,8 @@ extension Handlers {
             .ok,
             views.list(
                 "role_assignments", path: "role_assignments",
-                Listing(items: items, isTruncated: listing.isTruncated)) { $0 })
+                Listing(items: items, isTruncated: listing.isTruncated)
+            ) { $0 })
     }
 
     /// Implied roles listed beside those that imply them, each once.

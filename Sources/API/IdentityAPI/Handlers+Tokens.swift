@@ -16,7 +16,8 @@ extension Handlers {
     }
 
     func showToken(_ call: Call) throws(IdentityError) -> Reply {
-        let (token, info) = try subject(call, action: "validate_token", allowingExpired: call.flag("allow_expired") == true)
+        let (token, info) = try subject(
+            call, action: "validate_token", allowingExpired: call.flag("allow_expired") == true)
         return try tokenReply(.ok, token, info, call)
     }
 

@@ -1,5 +1,6 @@
 import HTTPTypes
 package import Identity
+private import Primitives
 
 /// Answers calls. Plain functions that block: the responder runs them on Identity's threads.
 package struct Handlers: Sendable {
@@ -64,7 +65,9 @@ package struct Handlers: Sendable {
     /// The caller if they are the user in question or an administrator.
     func own(_ call: Call, userID: String, _ action: String) throws(IdentityError) {
         let caller = try authenticated(call)
-        guard caller.user.id == userID || caller.hasRole("admin") else { throw .forbidden(action: "identity:\(action)") }
+        guard caller.user.id == userID || caller.hasRole("admin") else {
+            throw .forbidden(action: "identity:\(action)")
+        }
     }
 
     /// The domain of what the caller makes when they name none: that of their scope.

@@ -64,7 +64,8 @@ package struct IdentityResponder: HTTPResponder {
         let facts: Logger.Metadata = ["request_id": "\(requestID)", "method": "\(call.method.rawValue)"]
         switch answer.failure {
         case .unauthorized?, .forbidden?:
-            logger.notice("identity request denied", metadata: facts.merging(["status": "\(answer.reply.status.code)"]) { $1 })
+            logger.notice(
+                "identity request denied", metadata: facts.merging(["status": "\(answer.reply.status.code)"]) { $1 })
         case .records?, .keyRepository?, .cryptography?, .full?:
             let text = answer.failure?.description ?? ""
             logger.error("identity request failed", metadata: facts.merging(["error": "\(text)"]) { $1 })
@@ -82,7 +83,9 @@ package struct IdentityResponder: HTTPResponder {
     }
 
     private func body(_ request: Request) async -> Body {
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > Call.bodyBytesMax { return .tooLarge }
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > Call.bodyBytesMax {
+            return .tooLarge
+        }
         var bytes: [UInt8] = []
         do {
             for try await part in request.body {

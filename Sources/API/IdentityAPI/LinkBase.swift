@@ -4,7 +4,9 @@ enum LinkBase {
     static func base(configured: String, authority: String?) -> String {
         var configured = configured
         while configured.hasSuffix("/") { configured.removeLast() }
-        guard let authority, isPlain(authority), let separator = configured.firstRange(of: "://") else { return configured }
+        guard let authority, isPlain(authority), let separator = configured.firstRange(of: "://") else {
+            return configured
+        }
         let rest = configured[separator.upperBound...]
         let prefix = rest.firstIndex(of: "/").map { rest[$0...] } ?? ""
         return configured[..<separator.upperBound] + authority + prefix

@@ -66,7 +66,8 @@ package enum Route: Sendable, Equatable {
         case ("projects", 2): return .project(tail)
         case ("users", 1): return .users
         case ("users", 2): return .user(tail)
-        case ("users", 3): return path[2] == "password" ? .userPassword(tail) : path[2] == "projects" ? .userProjects(tail) : nil
+        case ("users", 3):
+            return path[2] == "password" ? .userPassword(tail) : path[2] == "projects" ? .userProjects(tail) : nil
         case ("roles", 1): return .roles
         case ("roles", 2): return .role(tail)
         case ("role_assignments", 1): return .roleAssignments
@@ -113,7 +114,9 @@ package enum Route: Sendable, Equatable {
                 out.append(byte)
                 continue
             }
-            guard let high = bytes.popFirst().flatMap(nibble), let low = bytes.popFirst().flatMap(nibble) else { return nil }
+            guard let high = bytes.popFirst().flatMap(nibble), let low = bytes.popFirst().flatMap(nibble) else {
+                return nil
+            }
             out.append(high << 4 | low)
         }
         guard !out.contains(0) else { return nil }
