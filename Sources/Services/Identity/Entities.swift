@@ -63,6 +63,12 @@ package struct RoleAssignment: Sendable, Equatable {
     package var userID: String
     package var roleID: String
     package var target: AssignmentTarget
+
+    package init(userID: String, roleID: String, target: AssignmentTarget) {
+        self.userID = userID
+        self.roleID = roleID
+        self.target = target
+    }
 }
 
 /// A service of the catalog.
@@ -98,6 +104,11 @@ package struct Listing<Item: Sendable>: Sendable {
     package var items: [Item]
     /// `Limits.listMax` cut it.
     package var isTruncated: Bool
+
+    package init(items: [Item], isTruncated: Bool) {
+        self.items = items
+        self.isTruncated = isTruncated
+    }
 }
 
 /// A domain as a request names it.
