@@ -91,6 +91,7 @@ if !engineOnly {
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ]
+    let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
     let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
     let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
     let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
@@ -139,10 +140,12 @@ if !engineOnly {
                 "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
-        .testTarget(name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives", logging, nioEmbedded] + nio,
+            swiftSettings: bytes),
         .testTarget(
             name: "ObjectAPITests",
-            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"] + nio,
+            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings", logging] + nio,
             swiftSettings: bytes),
         .testTarget(name: "DaemonTests", dependencies: ["Daemon", "Primitives"], swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),
