@@ -92,6 +92,7 @@ if !engineOnly {
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ]
+    let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
     let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
     let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
     let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
@@ -145,11 +146,12 @@ if !engineOnly {
                 "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
-        .testTarget(name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives", logging, nioEmbedded] + nio,
+            swiftSettings: bytes),
         .testTarget(
             name: "ObjectAPITests",
-            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"]
-                + nio,
+            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings", logging] + nio,
             swiftSettings: bytes),
         .testTarget(
             name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging] + nio,

@@ -1,7 +1,7 @@
-@testable import Chunks
 import Primitives
 import Testing
 
+@testable import Chunks
 @testable import Objects
 
 @Suite struct ListingWalkTests {

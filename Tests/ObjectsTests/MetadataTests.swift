@@ -98,6 +98,23 @@ import Testing
         }
     }
 
+    /// The worked example of Objects.docc.
+    @Test func bytesAreAsDocumented() throws {
+        let list = try MetadataHeaders.objectAttributes([("X-Object-Meta-Mtime", "12.5")])
+        #expect(list.encoded() == [0x01, 0x00, 0x05] + Array("mtime".utf8) + [0x04, 0x00] + Array("12.5".utf8))
+        #expect(try MetadataHeaders.objectAttributes([]).encoded().isEmpty)
+    }
+
+    @Test func keptHeadersTogetherHaveABound() {
+        let long = String(repeating: "v", count: 8192)
+        #expect(throws: ObjectError.self) {
+            try MetadataHeaders.objectAttributes([
+                ("Content-Disposition", long), ("Content-Encoding", long), ("Content-Language", long),
+                ("Expires", long),
+            ])
+        }
+    }
+
     @Test func damagedAttributesAreRefusedNotTrapped() throws {
         let good = try MetadataHeaders.objectAttributes([("X-Object-Meta-A", "value"), ("Expires", "never")]).encoded()
         for length in 1..<good.count {

@@ -76,6 +76,11 @@ package struct RequestHead: Sendable {
     /// The request target as sent: path and query, still percent-encoded.
     package var target: Bytes { Bytes(slice(targetRange)) }
 
+    /// What follows the target's `?`, still percent-encoded; nil if there is none.
+    package var query: [UInt8]? {
+        withTarget { target in target.firstIndex(of: 0x3f).map { [UInt8](target[($0 + 1)...]) } }
+    }
+
     package var fieldCount: Int { fields.count }
 
     /// The first field of that name, given in lower case, as raw bytes; nil if there is none.

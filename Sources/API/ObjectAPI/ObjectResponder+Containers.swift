@@ -83,9 +83,7 @@ extension ObjectResponder {
 
     /// The query and the format; nil when the request was refused for one of them.
     private func listing(_ exchange: Exchange, _ path: ObjectPath) -> (ListingQuery, ListingFormat)? {
-        let target = exchange.head.target.storage
-        let question = target.firstIndex(of: 0x3f).map { $0 + 1 } ?? target.endIndex
-        let parameters = QueryParameters(target[question...])
+        let parameters = QueryParameters(exchange.head.query ?? [])
         guard parameters.isWellFormed else {
             refuse(exchange, 400, "Parameter not valid UTF-8")
             return nil
@@ -121,7 +119,7 @@ extension ObjectResponder {
             builder.add(listing.info.headers)
             builder.add("Content-Type", trusted: format.contentType)
             builder.add("Accept-Ranges", trusted: "bytes")
-            if !exchange.head.target.storage.containsFormat { builder.add("Vary", trusted: "Accept") }
+            if !exchange.head.namesFormat { builder.add("Vary", trusted: "Accept") }
             var body = listing.body
             builder.endHead(contentLength: body.readableBytes)
             if body.readableBytes <= 65_536 {
@@ -149,7 +147,7 @@ extension ObjectResponder {
                 builder.add(info.headers)
                 builder.add("Content-Type", trusted: format.contentType)
                 builder.add("Accept-Ranges", trusted: "bytes")
-                if !exchange.head.target.storage.containsFormat { builder.add("Vary", trusted: "Accept") }
+                if !exchange.head.namesFormat { builder.add("Vary", trusted: "Accept") }
                 builder.endHead(contentLength: 0)
                 exchange.send(builder)
             }
@@ -157,10 +155,7 @@ extension ObjectResponder {
     }
 }
 
-extension [UInt8] {
-    /// Whether a target's query names a format.
-    fileprivate var containsFormat: Bool {
-        guard let question = firstIndex(of: 0x3f) else { return false }
-        return QueryParameters(self[(question + 1)...]).value("format") != nil
-    }
+extension RequestHead {
+    /// Whether the query, rather than `Accept`, chooses the format.
+    fileprivate var namesFormat: Bool { query.map { QueryParameters($0).value("format") != nil } ?? false }
 }

@@ -132,9 +132,6 @@ extension ObjectResponder {
 
     private func put(_ exchange: Exchange, _ path: ObjectPath, _ requester: Requester, _ sink: LoopSink) {
         guard let headers = headersOfWrite(exchange) else { return }
-        if let feature = unsupported(exchange) {
-            return refuse(exchange, 501, "\(feature) is not supported.")
-        }
         let declared: Int?
         switch exchange.head.framing {
         case .none: declared = 0
@@ -158,20 +155,6 @@ extension ObjectResponder {
                     to: ObjectUpload(exchange: exchange, put: put) { self.answer($0, $1, path) })
             }
         }
-    }
-
-    /// What is not announced in `/info` and would, taken for an ordinary object, lose the client's data.
-    private func unsupported(_ exchange: Exchange) -> StaticString? {
-        let head = exchange.head
-        if head.has("x-object-manifest") { return "X-Object-Manifest" }
-        if head.has("x-symlink-target") { return "X-Symlink-Target" }
-        let target = head.target.storage
-        if let question = target.firstIndex(of: 0x3f) {
-            let parameters = QueryParameters(target[(question + 1)...])
-            if parameters.text("multipart-manifest") == "put" { return "multipart-manifest" }
-            if parameters.value("extract-archive") != nil { return "extract-archive" }
-        }
-        return nil
     }
 
     // MARK: COPY

@@ -64,6 +64,12 @@ package final class ObjectResponder: RequestResponder {
         _ exchange: Exchange, _ path: ObjectPath, then: @escaping @Sendable (Requester) -> Void
     ) {
         let head = exchange.head
+        if let query = head.query,
+            let refusal = UnannouncedFeatures.refusal(
+                query: QueryParameters(query).items.map { (Bytes($0.name), Bytes($0.value)) })
+        {
+            return refuse(exchange, refusal, path)
+        }
         let referer = head.value("referer")
         guard let token = head.value("x-auth-token") ?? head.value("x-storage-token"), !token.isEmpty else {
             return then(Requester(caller: nil, referer: referer))

@@ -1,3 +1,5 @@
+private import Chunks
+
 /// What the object service keeps with a row beside the engine's own columns: user metadata and kept headers.
 ///
 /// Bytes: a version (1), then per attribute a tag, for `.metadata` a length byte and the name, then a 16-bit
@@ -59,7 +61,7 @@ struct AttributeList: Sendable, Hashable {
     func encoded() -> [UInt8] {
         if attributes.isEmpty { return [] }
         var out: [UInt8] = [Self.version]
-        out.reserveCapacity(attributes.reduce(1) { $0 + 4 + $1.name.count + $1.value.count })
+        out.reserveCapacity(encodedCount)
         for attribute in attributes {
             precondition(attribute.name.count <= 255 && attribute.value.count <= 65_535, "attribute beyond its limit")
             out.append(attribute.tag)
@@ -73,6 +75,8 @@ struct AttributeList: Sendable, Hashable {
         }
         return out
     }
+
+    private var encodedCount: Int { attributes.reduce(1) { $0 + 4 + $1.name.count + $1.value.count } }
 
     func value(_ tag: UInt8) -> [UInt8]? { attributes.first { $0.tag == tag }?.value }
 
@@ -110,6 +114,9 @@ struct AttributeList: Sendable, Hashable {
         }
         guard bytes <= ObjectLimits.metadataBytesMax else {
             throw .badRequest("Total metadata too large; max \(ObjectLimits.metadataBytesMax)")
+        }
+        guard encodedCount <= Limits.attributeBytesMax else {
+            throw .badRequest("The kept headers are too large together; max \(Limits.attributeBytesMax)")
         }
     }
 }

@@ -101,7 +101,6 @@ private final class CopyPump: @unchecked Sendable {
     private let range: Range<Int>
     private let completion: WriteCompletion
     private var frame: Int
-    private var upload: Upload?
 
     /// Frames that one turn moves at most: 8 MiB.
     private static let turnFramesMax = 64
@@ -126,7 +125,11 @@ private final class CopyPump: @unchecked Sendable {
             let upload = try service.engine { () throws(ChunkError) in
                 try store.beginUpload(threads: service.threads, sink: InlineSink.shared)
             }
-            upload.setOnReady { [self] in service.threads.resume { [self] in turn(upload) } }
+            // Not strongly: the upload keeps this closure. Whoever has just made room in it still holds it.
+            upload.setOnReady { [self, weak upload] in
+                guard let upload else { return }
+                service.threads.resume { [self] in turn(upload) }
+            }
             turn(upload)
         }
     }

@@ -9,9 +9,7 @@ extension ObjectService {
             guard let row = try objectRow(path, in: container, .memoryOnly) else { return .refused(.notFound) }
             if isHead || row.size == 0 { return .opened(try describe(row, reader: nil)) }
             // A mapped body's leaves may lie on the disk, and its reading does anyway.
-            if case .mapped = row.body { return .unknown }
-            let store = store(path)
-            guard let reader = try engine({ () throws(ChunkError) in try store.reader(row) }) else { return .unknown }
+            guard let reader = store(path).cachedReader(row) else { return .unknown }
             return .opened(try describe(row, reader: reader))
         } catch {
             switch error {

@@ -20,7 +20,7 @@ extension ObjectError {
         case .corrupt, .corruptIndex: self = .corrupt("Stored data does not match its checksum")
         case .disk: self = .unavailable("The disk did not answer as it should")
         case .index: self = .unavailable("The index did not answer as it should")
-        case .cancelled, .locked, .unusable: self = .unavailable("The request was given up")
+        case .cancelled, .locked, .unusable: self = .unavailable("The store does not take this request")
         }
     }
 
