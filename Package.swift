@@ -160,4 +160,15 @@ if !engineOnly {
     ]
 }
 
+// Benchmarks/ is no package of its own, because it measures what `package` access hides: a target of this one can see
+// it. It is left out unless asked for, so that nobody builds or ships it by accident:
+// APUS_BENCHMARKS=1 APUS_ENGINE_ONLY=1 swift run -c release --scratch-path .build-bench apus-bench
+if ProcessInfo.processInfo.environment["APUS_BENCHMARKS"] == "1" {
+    products.append(.executable(name: "apus-bench", targets: ["apus-bench"]))
+    targets.append(
+        .executableTarget(
+            name: "apus-bench", dependencies: ["CXXHash", "Chunks", "Codecs", "Disks", "Primitives"],
+            path: "Benchmarks/Sources/apus-bench", swiftSettings: bytes))
+}
+
 let package = Package(name: "apus", products: products, dependencies: dependencies, targets: targets)
