@@ -54,7 +54,8 @@ var targets: [Target] = [
     .target(
         name: "Chunks", dependencies: ["CSQLite", "Codecs", "Disks", "Primitives"],
         path: "Sources/Engine/Chunks", swiftSettings: bytes),
-    .target(name: "Rings", dependencies: ["Codecs", "Primitives"], path: "Sources/Placement/Rings", swiftSettings: strict),
+    .target(
+        name: "Rings", dependencies: ["Codecs", "Primitives"], path: "Sources/Placement/Rings", swiftSettings: strict),
 
     // Floor 3 (the part that needs no other package).
     .target(
@@ -94,7 +95,9 @@ if !engineOnly {
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ]
+    let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
     let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+    let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
     let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
     let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
     let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
@@ -109,7 +112,8 @@ if !engineOnly {
     ]
     targets += [
         // Floor 2.
-        .target(name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
+        .target(
+            name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
         // Floor 3.
         .target(
             name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
@@ -129,11 +133,14 @@ if !engineOnly {
             name: "Daemon",
             dependencies: [
                 "Chunks", "Codecs", "Disks", "HTTPFace", "Identity", "IdentityAPI", "ObjectAPI", "Objects",
-                "Primitives", "Records", "Rings", hummingbird, hummingbirdTLS, logging, configuration, lifecycle,
+                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, logging, configuration,
+                lifecycle,
             ] + nio,
             path: "Sources/Daemon/Daemon", swiftSettings: bytes),
-        .executableTarget(name: "apusd", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apusd", swiftSettings: strict),
-        .executableTarget(name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
+        .executableTarget(
+            name: "apusd", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apusd", swiftSettings: strict),
+        .executableTarget(
+            name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
 
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Records", "Primitives"], swiftSettings: bytes),
         .testTarget(
@@ -142,12 +149,16 @@ if !engineOnly {
                 "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
-        .testTarget(name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "HTTPFaceTests", dependencies: ["HTTPFace", "Primitives", logging, nioEmbedded] + nio,
+            swiftSettings: bytes),
         .testTarget(
             name: "ObjectAPITests",
-            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"] + nio,
+            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings", logging] + nio,
             swiftSettings: bytes),
-        .testTarget(name: "DaemonTests", dependencies: ["Daemon", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging] + nio,
+            swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),
     ]
 }

@@ -8,8 +8,6 @@ import Foundation
 @main
 struct ApusBench {
     static func main() {
-        // A run that dies must not take its figures with it.
-        setvbuf(stdout, nil, _IOLBF, 0)
         do {
             let options = try Options(Array(CommandLine.arguments.dropFirst()))
             if options.showsHelp { return print(Options.help) }
