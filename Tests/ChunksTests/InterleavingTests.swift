@@ -1,0 +1,13 @@
+import Testing
+
+@Suite struct InterleavingTests {
+    @Test func ofTwoExclusivePutsOneWins() throws { try Rigs.twoExclusivePuts() }
+    @Test func aPutAndItsContainersDeleteExcludeEachOther() throws { try Rigs.putAgainstContainerDelete() }
+    @Test func aReadGoesOnAcrossOverwriteAndDelete() throws { try Rigs.readAcrossOverwrite() }
+    @Test func aHalfDoneUploadLeavesNothingAfterACrash() throws { try Rigs.uploadThenCrash() }
+    @Test func aLostGroupThatALaterOneVouchesForIsDamage() throws { try Rigs.lostGroup() }
+    @Test func anIndexAheadOfTheLogIsRefusedWrites() throws { try Rigs.indexAhead() }
+    @Test func lostIndexCopiesAreMadeAgainAndWithoutAnyTheStoreIsRefused() throws { try Rigs.lostIndexes() }
+    @Test func nothingIsWrittenBehindACut() throws { try Rigs.nothingBehindTheCut() }
+    @Test func aGroupOfAnotherHistoryIsNotReplayed() throws { try Rigs.foreignGroup() }
+}
