@@ -20,6 +20,15 @@ package struct Bytes: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
 
     package func hasPrefix(_ prefix: Bytes) -> Bool { storage.starts(with: prefix.storage) }
 
+    // The array's own hashing feeds one element at a time; this feeds all of them at once.
+    package func hash(into hasher: inout Hasher) {
+        unsafe storage.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+    }
+
+    package static func == (a: Bytes, b: Bytes) -> Bool {
+        a.storage.count == b.storage.count && compare(a.storage, b.storage) == 0
+    }
+
     package static func < (a: Bytes, b: Bytes) -> Bool {
         compare(a.storage, b.storage) < 0
     }
