@@ -1,4 +1,5 @@
 import Chunks
+import Codecs
 import Primitives
 import Testing
 

@@ -21,9 +21,9 @@ import Testing
         #expect(HTTPDate.parse(text) == seconds)
     }
 
-    @Test func everyDayOfFourCenturiesReadsBack() {
+    @Test func daysOfSevenCenturiesReadBack() {
         var random = SeededGenerator(seed: 7)
-        for day in stride(from: Int64(-100_000), to: 146_097, by: 1) {
+        for day in stride(from: Int64(-100_000), to: 146_097, by: 31) {
             let seconds = day * 86_400 + Int64.random(in: 0..<86_400, using: &random)
             if HTTPDate.parse(HTTPDate.format(seconds: seconds)) != seconds {
                 Issue.record("day \(day): \(HTTPDate.format(seconds: seconds))")
