@@ -224,10 +224,9 @@ extension ChunkStore {
 
     private func count(_ key: ContainerKey, objects: Int, bytes: Int) {
         memory.value.bytesLogical += Int64(bytes)
-        if var row = memory.value.containerRows.get(key) {
-            row.objectCount += objects
-            row.byteCount += bytes
-            memory.value.containerRows.set(key, row)
+        memory.value.containerRows.update(key) {
+            $0.objectCount += objects
+            $0.byteCount += bytes
         }
     }
 

@@ -184,11 +184,20 @@ struct RecentCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             young = [:]
         }
         young[key] = value
-        old[key] = nil
+        if !old.isEmpty { old[key] = nil }
+    }
+
+    /// Changes a value in place, if it is there.
+    mutating func update(_ key: Key, _ change: (inout Value) -> Void) {
+        if let at = young.index(forKey: key) {
+            change(&young.values[at])
+        } else if let at = old.index(forKey: key) {
+            change(&old.values[at])
+        }
     }
 
     mutating func remove(_ key: Key) {
         young[key] = nil
-        old[key] = nil
+        if !old.isEmpty { old[key] = nil }
     }
 }

@@ -19,8 +19,8 @@ struct OrderedMap<Key: Hashable & Comparable & Sendable, Value: Sendable>: Senda
 
     /// Changes the value in place, starting from `initial` when it is absent.
     mutating func update(_ key: Key, default initial: @autoclosure () -> Value, _ change: (inout Value) -> Void) {
-        if values[key] != nil {
-            change(&values[key]!)
+        if let at = values.index(forKey: key) {
+            change(&values.values[at])
         } else {
             var value = initial()
             change(&value)

@@ -136,8 +136,11 @@ final class Overlay: @unchecked Sendable {
         #if DEBUG
             if mutant == .wrongAccountDelta, objects < 0 { return }
         #endif
-        accounts[key.account, default: AccountChange()].objects += objects
-        accounts[key.account, default: AccountChange()].bytes += bytes
+        func add(_ change: inout AccountChange) {
+            change.objects += objects
+            change.bytes += bytes
+        }
+        add(&accounts[key.account, default: AccountChange()])
     }
 
     private func touchAccount(
