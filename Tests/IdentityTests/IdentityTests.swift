@@ -11,7 +11,8 @@ final class Fixture: Sendable {
     let clock: Clock
     let service: IdentityService
     let records: RecordStore
-    let adminPassword: Mutex<String> = Mutex("")
+    private let delivered = Mutex("")
+    var adminPassword: String { delivered.withLock { $0 } }
 
     final class Clock: Sendable {
         private let seconds = Atomic<Int64>(1_800_000_000)
@@ -37,9 +38,8 @@ final class Fixture: Sendable {
         clock = Clock()
         records = try RecordStore(path: folder + "/control.db", migrations: IdentityService.migrations)
         service = try Self.makeService(records: records, folder: folder, clock: clock)
-        let password = adminPassword
         _ = try service.bootstrap(services: Self.published, adminPassword: nil) { secret in
-            password.withLock { $0 = String(decoding: secret.bytes, as: UTF8.self) }
+            delivered.withLock { $0 = String(decoding: secret.bytes, as: UTF8.self) }
         }
     }
 
@@ -67,7 +67,7 @@ final class Fixture: Sendable {
 
     func admin(_ scope: Authentication.Scope = .project(.name("admin", .standard))) throws(IdentityError) -> IssuedToken
     {
-        try signIn("admin", adminPassword.withLock { $0 }, scope)
+        try signIn("admin", adminPassword, scope)
     }
 
     /// A project `work`, and `ann` with the password `pass` as a member of it.

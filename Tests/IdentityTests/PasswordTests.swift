@@ -50,7 +50,7 @@ import Testing
 
     @Test func aResetPasswordWorksAndTheOldOneDoesNot() throws {
         let fixture = try Fixture()
-        let old = fixture.adminPassword.withLock { $0 }
+        let old = fixture.adminPassword
         let secret = try fixture.service.resetPassword(of: .name("admin", .standard))
         #expect(throws: IdentityError.unauthorized) { try fixture.signIn("admin", old) }
         _ = try fixture.signIn("admin", String(decoding: secret.bytes, as: UTF8.self))

@@ -70,7 +70,7 @@ import Testing
         let restored = try Fixture.makeService(records: copy, folder: fixture.folder, clock: fixture.clock)
         defer { restored.stop() }
         #expect(try restored.projects(name: "later", domainID: nil, parentID: nil, enabled: nil).items.isEmpty)
-        let password = fixture.adminPassword.withLock { $0 }
+        let password = fixture.adminPassword
         _ = try restored.issue(
             Authentication(password: (.name("admin", .standard), Secret(password)), token: nil, scope: .unscoped))
     }
