@@ -347,3 +347,45 @@ final class Recorder: BodyConsumer {
         }
     }
 }
+
+/// Keeps written bytes back until it is told to let them go: a client that reads slowly.
+final class Dam: ChannelOutboundHandler, RemovableChannelHandler {
+    typealias OutboundIn = ByteBuffer
+    private var held: [(NIOAny, EventLoopPromise<Void>?)] = []
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        held.append((data, promise))
+    }
+    func flush(context: ChannelHandlerContext) {}
+    func release(_ count: Int, context: ChannelHandlerContext) {
+        for (data, promise) in held.prefix(count) { context.writeAndFlush(data, promise: promise) }
+        held.removeFirst(min(count, held.count))
+    }
+}
+
+@Suite struct SlowReaderTests {
+    @Test func aSlowReaderIsServedAsLongAsItTakesSomethingAndCutWhenItDoesNot() throws {
+        var limits = HTTPLimits()
+        limits.writeMilliseconds = 10_000
+        limits.idleMilliseconds = 5000
+        let bench = try Bench(limits: limits) { exchange in
+            var builder = exchange.response(200)
+            builder.endHead(contentLength: 1 << 20)
+            exchange.sendHead(builder)
+            exchange.sendPart(ByteBuffer(repeating: 1, count: 1 << 20))
+        }
+        let dam = Dam()
+        try bench.channel.pipeline.syncOperations.addHandler(dam, position: .first)
+        try bench.send(get)
+        let context = try bench.channel.pipeline.syncOperations.context(handler: dam)
+        // Head and seven of eight pieces, one every eight seconds: longer than the idle time-out all in all.
+        for _ in 0..<8 {
+            bench.pass(8000)
+            dam.release(1, context: context)
+        }
+        #expect(!bench.isClosed)
+        bench.pass(8000)
+        #expect(!bench.isClosed)
+        bench.pass(5000)
+        #expect(bench.isClosed)
+    }
+}

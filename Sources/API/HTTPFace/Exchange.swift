@@ -89,7 +89,7 @@ package final class Exchange: @unchecked Sendable {
         guard count <= left else { return reset() }
         bytesSent += count
         output = .streaming(left: left - count)
-        connection.write(part)
+        connection.writePart(part)
         if left == count { end(connection) }
     }
 

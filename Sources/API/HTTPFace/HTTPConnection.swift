@@ -40,6 +40,9 @@ package final class HTTPConnection: ChannelDuplexHandler {
     private var quietTicks: Int64 = 0
     private var sawActivity = false
     private var bodyBytes = 0
+    /// Pieces of streamed bodies that the socket has not taken yet, and whether it took one since the last tick.
+    private var unwritten = 0
+    private var sawProgress = false
 
     package init(
         loopContext: LoopContext, limits: HTTPLimits, responder: any RequestResponder, telemetry: HTTPTelemetry,
@@ -98,7 +101,6 @@ package final class HTTPConnection: ChannelDuplexHandler {
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
-            quietTicks = 0
             exchange?.onWritable?()
         }
     }
@@ -300,6 +302,25 @@ package final class HTTPConnection: ChannelDuplexHandler {
         }
     }
 
+    /// Bytes of a streamed body, in pieces small enough that their going out shows a slow client's progress.
+    func writePart(_ part: ByteBuffer) {
+        guard let context else { return }
+        telemetry.sent.add(part.readableBytes)
+        var rest = part
+        while let piece = rest.readSlice(length: min(rest.readableBytes, Self.pieceBytesMax)), piece.readableBytes > 0 {
+            unwritten += 1
+            let promise = context.eventLoop.makePromise(of: Void.self)
+            promise.futureResult.assumeIsolated().whenComplete { [self] _ in
+                unwritten -= 1
+                sawProgress = true
+            }
+            context.write(wrapOutboundOut(piece), promise: promise)
+        }
+        if isReading || corked > 0 { needsFlush = true } else { context.flush() }
+    }
+
+    private static let pieceBytesMax = 131_072
+
     /// Holds flushes back until `uncork`.
     func cork() { corked += 1 }
 
@@ -479,7 +500,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
     }
 
     private func tick() {
-        guard let context, timer != nil else { return }
+        guard timer != nil else { return }
         scheduleTick()
         let active = sawActivity
         let bytes = bodyBytes
@@ -493,6 +514,17 @@ package final class HTTPConnection: ChannelDuplexHandler {
             if isOver(limits.lingerMilliseconds) { closeNow() }
             return
         }
+        if unwritten > 0, exchange.map({ !isReceiving($0) }) ?? true {
+            // Somebody is taking a body, or ought to be; that the next request does not come yet is no wonder.
+            if sawProgress {
+                quietTicks = 0
+            } else if isOver(limits.writeMilliseconds) {
+                telemetry.timeouts.add()
+                reset()
+            }
+            sawProgress = false
+            return
+        }
         guard let exchange else {
             if parser.isIdle(pending) {
                 if active { quietTicks = 0 } else if isOver(limits.idleMilliseconds) { closeNow() }
@@ -502,24 +534,21 @@ package final class HTTPConnection: ChannelDuplexHandler {
             }
             return
         }
-        let isReceiving =
-            switch exchange.intake {
-            case .collecting, .discarding, .streaming(_, paused: false): true
-            case .waiting, .done, .streaming(_, paused: true): false
-            }
-        if isReceiving {
+        if isReceiving(exchange) {
             if Int64(bytes) * 1000 >= Int64(limits.bodyRateMin) * limits.tickMilliseconds {
                 quietTicks = 0
             } else if isOver(limits.bodyMilliseconds) {
                 fail(exchange, .timedOut)
             }
-        } else if !context.channel.isWritable {
-            if isOver(limits.writeMilliseconds) {
-                telemetry.timeouts.add()
-                reset()
-            }
         } else {
             quietTicks = 0
+        }
+    }
+
+    private func isReceiving(_ exchange: Exchange) -> Bool {
+        switch exchange.intake {
+        case .collecting, .discarding, .streaming(_, paused: false): true
+        case .waiting, .done, .streaming(_, paused: true): false
         }
     }
 }

@@ -180,8 +180,7 @@ package final class ObjectResponder: RequestResponder {
                 case .noContent: 204
                 }
             var builder = exchange.response(status)
-            // A GET's Content-Type would describe this answer's body, which is empty.
-            for field in outcome.headers where field.name != "Content-Length" { builder.add(field.name, field.value) }
+            builder.add(outcome.headers)
             builder.endHead(contentLength: 0)
             exchange.send(builder)
         case .failure(let error): refuse(exchange, error, path)
