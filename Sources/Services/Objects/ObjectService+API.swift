@@ -2,12 +2,14 @@ package import Chunks
 package import Codecs
 package import Primitives
 
-// The surface that the HTTP faces build on. Bodies live beside what they belong to.
+// The surface that the HTTP faces build on.
 //
-// Functions that read may wait for the disk: call them on a work thread, never on an event loop (the ones
-// named `…Cached` never block). Functions that write return at once; their completion runs through the sink.
+// Functions that read (`…Info`, `list…`, `open`) may wait for the disk: call them on a work thread, never on an event
+// loop. The one named `…Cached` never blocks. Functions that write may be called on an event loop: they hop to the work
+// threads themselves. Their completion runs exactly once: on the caller's thread before the call returns when the answer
+// needs no waiting (a refusal, mostly), else through the sink.
 
-/// `/v1/{account}[/{container}[/{object}]]`, percent-decoded once, checked for UTF-8, NUL and length.
+/// `/v1/{account}[/{container}[/{object}]]`, percent-decoded once, checked for UTF-8, NUL and emptiness by the face.
 package struct ObjectPath: Sendable, Hashable {
     package var account: Bytes
     package var container: Bytes?
@@ -30,11 +32,13 @@ package struct Requester: Sendable {
     }
 }
 
-/// Header names and values as received, names compared without case.
+/// Header names and values as received, names compared without case (`first(named:)`).
 package typealias HeaderList = [(name: String, value: String)]
 
 /// A refusal. Each case is exactly one HTTP status; the text is for people.
 package enum ObjectError: Error, Sendable, Hashable {
+    /// 304, only from `copy` (a condition on the source); for GET and HEAD the face evaluates `Conditions` itself.
+    case notModified
     case badRequest(String)  // 400
     case unauthorized  // 401
     case forbidden  // 403
@@ -44,6 +48,8 @@ package enum ObjectError: Error, Sendable, Hashable {
     case lengthRequired  // 411
     case preconditionFailed(String)  // 412
     case tooLarge(String)  // 413
+    /// 416, only from `copy` (the source's range).
+    case rangeNotSatisfiable(size: Int)
     case unprocessable  // 422: the body's MD5 is not the ETag
     case unavailable(String)  // 503
     case insufficientStorage  // 507
@@ -51,7 +57,8 @@ package enum ObjectError: Error, Sendable, Hashable {
     case corrupt(String)
 }
 
-/// What GET and HEAD answer with, body apart. `headers` are complete but for framing, ranges and ids.
+/// What GET and HEAD of an account or container answer with, body apart. `headers` are complete but for framing,
+/// Content-Type, Accept-Ranges and ids: counters, timestamps, metadata, and for an owner the privileged ones.
 package struct ResourceInfo: Sendable {
     package var headers: HeaderList
     package var timestamp: Timestamp
@@ -66,15 +73,17 @@ package struct ResourceInfo: Sendable {
 
 /// An object opened for GET or HEAD.
 package struct OpenObject: Sendable {
-    /// Content-Type, Etag (bare), Last-Modified, X-Timestamp, X-Object-Meta-*, Content-Encoding and its like, Accept-Ranges.
+    /// Everything but framing and ids: Content-Type, Etag (bare), Last-Modified, X-Timestamp, Accept-Ranges,
+    /// X-Object-Meta-*, Content-Encoding and its like.
     package var headers: HeaderList
     package var size: Int
     package var etag: MD5Digest
     package var contentType: String
     package var modified: Timestamp
-    package var reader: ObjectReader
+    /// nil for HEAD and for an object of no bytes.
+    package var reader: ObjectReader?
     package init(
-        headers: HeaderList, size: Int, etag: MD5Digest, contentType: String, modified: Timestamp, reader: ObjectReader
+        headers: HeaderList, size: Int, etag: MD5Digest, contentType: String, modified: Timestamp, reader: ObjectReader?
     ) {
         self.headers = headers
         self.size = size
@@ -85,36 +94,55 @@ package struct OpenObject: Sendable {
     }
 }
 
-/// The query of a listing (object-api.md 5.1), parsed and bounded.
-package struct ListingQuery: Sendable {
-    package var limit = 10_000
-    package var marker: Bytes?
-    package var endMarker: Bytes?
-    package var prefix: Bytes?
-    package var delimiter: Bytes?
-    /// Legacy: children of a pseudo-directory (containers only).
-    package var path: Bytes?
-    package var reverse = false
-    package init() {}
+/// The answer that needs no waiting, if there is one.
+package enum CachedOpen: Sendable {
+    case opened(OpenObject)
+    case refused(ObjectError)
+    /// Not in memory: call `open` on a work thread.
+    case unknown
 }
 
-package enum ContainerListingEntry: Sendable {
+package enum ContainerListingEntry: Sendable, Hashable {
     case container(name: Bytes, objects: Int, bytes: Int, modified: Timestamp)
     case subdirectory(Bytes)
 }
 
-package enum ObjectListingEntry: Sendable {
+package enum ObjectListingEntry: Sendable, Hashable {
     case object(name: Bytes, etag: MD5Digest, bytes: Int, contentType: Bytes, modified: Timestamp)
     case subdirectory(Bytes)
 }
 
+/// GET of an account.
+package struct AccountListing: Sendable {
+    package var info: ResourceInfo
+    package var entries: [ContainerListingEntry]
+    /// Every container's policy, for `storage_policy`.
+    package var policyName: String
+    package init(info: ResourceInfo, entries: [ContainerListingEntry], policyName: String) {
+        self.info = info
+        self.entries = entries
+        self.policyName = policyName
+    }
+}
+
+/// GET of a container.
+package struct ContainerListing: Sendable {
+    package var info: ResourceInfo
+    package var entries: [ObjectListingEntry]
+    package init(info: ResourceInfo, entries: [ObjectListingEntry]) {
+        self.info = info
+        self.entries = entries
+    }
+}
+
 /// What a successful write tells the client.
 package struct WriteOutcome: Sendable {
+    /// 201, 202, 204.
     package enum Kind: Sendable, Hashable { case created, accepted, noContent }
     package var kind: Kind
     /// Etag, Last-Modified, X-Copied-From*, ... as the operation has them.
     package var headers: HeaderList
-    package init(kind: Kind, headers: HeaderList) {
+    package init(kind: Kind, headers: HeaderList = []) {
         self.kind = kind
         self.headers = headers
     }
@@ -122,12 +150,142 @@ package struct WriteOutcome: Sendable {
 
 package typealias WriteCompletion = @Sendable (Result<WriteOutcome, ObjectError>) -> Void
 
-/// A body on its way in: `append` until it ends, then `finish` or `abort`. One caller at a time, which never blocks.
+/// What `append` says of the bytes behind the ones it took.
+package enum BodyAppetite: Sendable, Hashable {
+    case ready
+    /// Stop reading from the socket until `onReady` (given at `beginPut`) is called.
+    case pause
+    /// The put has failed and holds nothing any more: answer with this, drain or close. No `finish`.
+    case refused(ObjectError)
+}
+
+/// A body on its way in: `append` until it ends, then `finish` or `abort`, once. One caller at a time, which never blocks.
 package protocol ObjectPut: AnyObject, Sendable {
-    /// False: stop reading from the socket until `onReady` (set at `beginPut`) is called.
-    func append(_ bytes: UnsafeRawBufferPointer) -> Bool
-    /// The body is complete. Verifies length and ETag, commits, completes through the sink.
+    /// Copies the bytes in.
+    func append(_ bytes: UnsafeRawBufferPointer) -> BodyAppetite
+    /// The body is complete (the face has checked it against Content-Length). Verifies the ETag, checks again what may
+    /// have changed meanwhile, commits, completes through the sink.
     func finish(completion: @escaping WriteCompletion)
     /// The client vanished: nothing is left.
     func abort()
+}
+
+/// What the object service is told at start.
+package struct ObjectServiceConfiguration: Sendable {
+    /// The account of a project is this and the project's id.
+    package var resellerPrefix = "AUTH_"
+    /// Roles that own their project's account.
+    package var operatorRoles: Set<String> = ["admin", "member", "swiftoperator"]
+    /// Owner of every account.
+    package var resellerAdminRole = "ResellerAdmin"
+    /// GET and HEAD in their own project's account.
+    package var readerRoles: Set<String> = ["reader"]
+    /// Only in this domain do names (not ids) count in access lists.
+    package var defaultDomainID = "default"
+    package var policyName = "Policy-0"
+    package init() {}
+}
+
+extension ObjectService {
+    // MARK: Accounts. They exist for their owner before they are written (autocreate).
+
+    /// HEAD. Blocks.
+    package func accountInfo(_ path: ObjectPath, _ requester: Requester) throws(ObjectError) -> ResourceInfo {
+        try readAccount(path, requester).info
+    }
+
+    /// GET. Blocks.
+    package func listAccount(
+        _ path: ObjectPath, _ requester: Requester, _ query: ListingQuery
+    ) throws(ObjectError) -> AccountListing {
+        try accountListing(path, requester, query)
+    }
+
+    /// POST: merges metadata; 204.
+    package func postAccount(
+        _ path: ObjectPath, _ requester: Requester, headers: HeaderList, sink: any CompletionSink,
+        completion: @escaping WriteCompletion
+    ) { writeAccount(path, requester, headers, sink, completion) }
+
+    /// PUT and DELETE of an account: always refused (account management is off), 401, 403 or 405. Does not block.
+    package func refuseAccountManagement(_ path: ObjectPath, _ requester: Requester) -> ObjectError {
+        accountManagementRefusal(path, requester)
+    }
+
+    // MARK: Containers.
+
+    /// HEAD. Blocks.
+    package func containerInfo(_ path: ObjectPath, _ requester: Requester) throws(ObjectError) -> ResourceInfo {
+        try readContainer(path, requester).info
+    }
+
+    /// GET. Blocks.
+    package func listContainer(
+        _ path: ObjectPath, _ requester: Requester, _ query: ListingQuery
+    ) throws(ObjectError) -> ContainerListing {
+        try containerListing(path, requester, query)
+    }
+
+    /// PUT: 201, or 202 when it is already there.
+    package func putContainer(
+        _ path: ObjectPath, _ requester: Requester, headers: HeaderList, sink: any CompletionSink,
+        completion: @escaping WriteCompletion
+    ) { writeContainer(path, requester, headers, create: true, sink, completion) }
+
+    /// POST: merges metadata; 204.
+    package func postContainer(
+        _ path: ObjectPath, _ requester: Requester, headers: HeaderList, sink: any CompletionSink,
+        completion: @escaping WriteCompletion
+    ) { writeContainer(path, requester, headers, create: false, sink, completion) }
+
+    /// DELETE: 204; 409 while it holds anything.
+    package func deleteContainer(
+        _ path: ObjectPath, _ requester: Requester, sink: any CompletionSink, completion: @escaping WriteCompletion
+    ) { removeContainer(path, requester, sink, completion) }
+
+    // MARK: Objects.
+
+    /// GET and HEAD from memory only: never blocks, for event loops.
+    package func openCached(_ path: ObjectPath, _ requester: Requester, isHead: Bool) -> CachedOpen {
+        openFromMemory(path, requester, isHead: isHead)
+    }
+
+    /// GET and HEAD. Blocks. The face then evaluates `Conditions` and `RangeRequest`; on `.notFound`,
+    /// `Conditions.failsOnAbsent` turns 404 into 412.
+    package func open(_ path: ObjectPath, _ requester: Requester, isHead: Bool) throws(ObjectError) -> OpenObject {
+        try openFromStore(path, requester, isHead: isHead)
+    }
+
+    /// PUT: runs every check that needs no body (rights, container, headers, length, `If-None-Match`), so that the face
+    /// knows the verdict before it says 100 Continue.
+    ///
+    /// - Parameters:
+    ///   - declaredLength: Content-Length; nil when the body is chunked. (Neither: the face answers 411.)
+    ///   - sink: where this put's completions, and `onReady`, are announced.
+    ///   - onReady: called after an `append` that answered `.pause`, when there is room again.
+    package func beginPut(
+        _ path: ObjectPath, _ requester: Requester, headers: HeaderList, declaredLength: Int?,
+        sink: any CompletionSink, onReady: @escaping @Sendable () -> Void,
+        completion: @escaping @Sendable (Result<any ObjectPut, ObjectError>) -> Void
+    ) { admitPut(path, requester, headers, declaredLength, sink, onReady, completion) }
+
+    /// POST: replaces all metadata; 202.
+    package func postObject(
+        _ path: ObjectPath, _ requester: Requester, headers: HeaderList, sink: any CompletionSink,
+        completion: @escaping WriteCompletion
+    ) { writeObjectMetadata(path, requester, headers, sink, completion) }
+
+    /// DELETE: 204.
+    package func deleteObject(
+        _ path: ObjectPath, _ requester: Requester, headers: HeaderList, sink: any CompletionSink,
+        completion: @escaping WriteCompletion
+    ) { removeObject(path, requester, headers, sink, completion) }
+
+    /// COPY, and PUT with X-Copy-From (paths by `CopyAddress`): 201 with X-Copied-From and its like.
+    ///
+    /// - Parameter headers: the request's: conditions and Range apply to the source, metadata overrides the source's.
+    package func copyObject(
+        from source: ObjectPath, to destination: ObjectPath, _ requester: Requester, headers: HeaderList,
+        sink: any CompletionSink, completion: @escaping WriteCompletion
+    ) { copy(source, destination, requester, headers, sink, completion) }
 }

@@ -1,0 +1,125 @@
+package import Logging
+package import NIOCore
+import NIOPosix
+import NIOSSL
+private import Synchronization
+
+/// A listener that turns connections into exchanges for one `RequestResponder`.
+///
+/// `start` binds; `shutdown` stops accepting, lets requests under way finish for `graceMilliseconds`, then closes.
+/// The event loops belong to whoever made them and outlive the server.
+package final class HTTPServer: Sendable {
+    private let configuration: ListenerConfiguration
+    private let group: any EventLoopGroup
+    private let responder: any RequestResponder
+    private let telemetry: HTTPTelemetry
+    private let loops: [ObjectIdentifier: LoopContext]
+    private let open = OpenConnections()
+    private let listener = Mutex<(any Channel)?>(nil)
+
+    /// - Parameters:
+    ///   - name: begins the names of the metrics, e.g. `object`.
+    ///   - seed: of the request ids.
+    package init(
+        name: String, configuration: ListenerConfiguration, group: any EventLoopGroup,
+        responder: any RequestResponder, metrics: MetricsRegistry, logger: Logger, seed: UInt64
+    ) {
+        self.configuration = configuration
+        self.group = group
+        self.responder = responder
+        telemetry = HTTPTelemetry(name: name, metrics: metrics, logger: logger)
+        var loops: [ObjectIdentifier: LoopContext] = [:]
+        var seeds = IDGenerator(seed: seed)
+        for loop in group.makeIterator() {
+            loops[ObjectIdentifier(loop)] = LoopContext(loop: loop, seed: seeds.next())
+        }
+        self.loops = loops
+        let open = open
+        metrics.gauge("\(name)_connections", help: "Open connections.") { Double(open.count) }
+    }
+
+    /// Binds and accepts; returns the port. Throws when the address is taken or the TLS files can't be read.
+    package func start() async throws -> Int {
+        let tls = try configuration.tls.map { files in
+            var tls = TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificate).map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem)))
+            tls.minimumTLSVersion = .tlsv12
+            tls.applicationProtocols = ["http/1.1"]
+            return try NIOSSLContext(configuration: tls)
+        }
+        let channel = try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: Int32(configuration.backlog))
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 128 * 1024, high: 512 * 1024))
+            .childChannelOption(
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 2048, initial: 8192, maximum: 262_144)
+            )
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { [self] channel in accept(channel, tls: tls) }
+            .bind(host: configuration.host, port: configuration.port).get()
+        listener.withLock { $0 = channel }
+        return channel.localAddress?.port ?? configuration.port
+    }
+
+    /// Stops accepting, drains, closes. Returns when no connection is left.
+    package func shutdown() async {
+        let channel = listener.withLock { channel in
+            let taken = channel
+            channel = nil
+            return taken
+        }
+        if let channel {
+            do { try await channel.close() } catch { /* already closed */  }
+        }
+        for context in loops.values { context.loop.execute { context.drain() } }
+        let clock = ContinuousClock()
+        let deadline = clock.now + .milliseconds(configuration.limits.graceMilliseconds)
+        while open.count > 0, clock.now < deadline {
+            do { try await Task.sleep(for: .milliseconds(10)) } catch { break }
+        }
+        for context in loops.values { context.loop.execute { context.closeAll() } }
+        let last = clock.now + .seconds(2)
+        while open.count > 0, clock.now < last {
+            do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+        }
+    }
+
+    private func accept(_ channel: any Channel, tls: NIOSSLContext?) -> EventLoopFuture<Void> {
+        guard open.enter(max: configuration.limits.connectionsMax) else {
+            telemetry.turnedAway.add()
+            return channel.close()
+        }
+        let open = open
+        channel.closeFuture.whenComplete { _ in open.leave() }
+        guard let context = loops[ObjectIdentifier(channel.eventLoop)] else {
+            preconditionFailure("a connection on a foreign event loop")
+        }
+        return channel.eventLoop.makeCompletedFuture {
+            if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+            try channel.pipeline.syncOperations.addHandler(
+                HTTPConnection(
+                    loopContext: context, limits: configuration.limits, responder: responder, telemetry: telemetry,
+                    isTLS: tls != nil))
+        }
+    }
+}
+
+/// The number of open connections, bounded.
+private final class OpenConnections: Sendable {
+    private let number = Atomic<Int>(0)
+
+    var count: Int { number.load(ordering: .relaxed) }
+
+    func enter(max: Int) -> Bool {
+        let (_, now) = number.wrappingAdd(1, ordering: .relaxed)
+        if now <= max { return true }
+        number.wrappingSubtract(1, ordering: .relaxed)
+        return false
+    }
+
+    func leave() { number.wrappingSubtract(1, ordering: .relaxed) }
+}

@@ -1,1 +1,0 @@
-// IdentityAPI: to come.

@@ -1,0 +1,30 @@
+package import HTTPFace
+package import Identity
+package import Primitives
+
+/// Identity as the HTTP faces ask for it.
+package struct IdentityAuthenticator: Authenticator {
+    private let identity: IdentityService
+
+    package init(_ identity: IdentityService) { self.identity = identity }
+
+    package func cachedCaller(token: String) -> Caller? { identity.cachedCaller(token: token) }
+
+    package func caller(token: String) throws -> Caller? { try identity.caller(token: token) }
+
+    package func signIn(
+        v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void
+    ) {
+        let identity = identity
+        let admitted = identity.run(.password) {
+            do throws(IdentityError) {
+                let grant = try identity.signIn(v1User: user, key: key)
+                completion(
+                    .success(grant.map { V1Grant(token: $0.token, account: $0.account, expiresIn: $0.expiresIn) }))
+            } catch {
+                completion(.failure(error))
+            }
+        }
+        if !admitted { completion(.failure(IdentityError.busy)) }
+    }
+}

@@ -1,0 +1,135 @@
+import HTTPTypes
+package import Hummingbird
+package import Identity
+import Logging
+
+/// The Identity API over HTTP: turns a request into a `Call`, has it answered on Identity's threads, and adds what every
+/// answer has. For a Hummingbird `Application`, with or without TLS.
+package struct IdentityResponder: HTTPResponder {
+    package typealias Context = BasicRequestContext
+
+    private let identity: IdentityService
+    private let handlers: Handlers
+    private let publicBase: @Sendable () -> String
+
+    /// - Parameter publicBase: `scheme://host:port[/prefix]` as configured; links take the scheme and the prefix from
+    ///   it, and the host from the request, where that is well formed.
+    package init(identity: IdentityService, publicBase: @escaping @Sendable () -> String) {
+        self.identity = identity
+        handlers = Handlers(identity: identity)
+        self.publicBase = publicBase
+    }
+
+    package func respond(to request: Request, context: Context) async throws -> Response {
+        let requestID = "req-" + Self.uuid(identity.configuration.randomBytes(16))
+        let base = LinkBase.base(configured: publicBase(), authority: request.head.authority)
+        let reply = await answer(request, base: base, requestID: requestID, logger: context.logger)
+        return response(reply, isHead: request.method == .head, requestID: requestID)
+    }
+
+    private func answer(_ request: Request, base: String, requestID: String, logger: Logger) async -> Reply {
+        let target = request.head.path ?? "/"
+        let path = target.prefix { $0 != "?" }
+        guard let route = Route(path: String(path)) else { return .error(.notFound, ErrorText.notFound, base: base) }
+        guard route.methods.contains(request.method) else {
+            var reply = Reply.error(.methodNotAllowed, ErrorText.methodNotAllowed, base: base)
+            reply.headers[.allow] = route.methods.map(\.rawValue).joined(separator: ", ")
+            return reply
+        }
+        var call = Call(
+            route: route, method: request.method == .head ? .get : request.method,
+            query: Call.query(target.dropFirst(path.count + 1)), authToken: token(request, .authToken),
+            subjectToken: token(request, .subjectToken), body: nil, base: base)
+        if [.post, .put, .patch].contains(request.method) {
+            switch await body(request) {
+            case .tooLarge: return .error(.contentTooLarge, ErrorText.tooLarge, base: base)
+            case .malformed: return .error(.badRequest, ErrorText.malformed, base: base)
+            case .none: break
+            case .json(let body): call.body = body
+            }
+        }
+        return await run(call, requestID: requestID, logger: logger)
+    }
+
+    private func run(_ call: Call, requestID: String, logger: Logger) async -> Reply {
+        let handlers = handlers
+        let answer: (reply: Reply, failure: IdentityError?)
+        do throws(IdentityError) {
+            answer = try await identity.perform(call.hashesPassword ? .password : .tables) { () throws(IdentityError) in
+                handlers.answer(call)
+            }
+        } catch {
+            answer = (.error(error, base: call.base), error)
+        }
+        let facts: Logger.Metadata = ["request_id": "\(requestID)", "method": "\(call.method.rawValue)"]
+        switch answer.failure {
+        case .unauthorized?, .forbidden?:
+            logger.notice(
+                "identity request denied", metadata: facts.merging(["status": "\(answer.reply.status.code)"]) { $1 })
+        case .records?, .keyRepository?, .cryptography?, .full?:
+            let text = answer.failure?.description ?? ""
+            logger.error("identity request failed", metadata: facts.merging(["error": "\(text)"]) { $1 })
+        case .busy?: logger.warning("identity request refused, queue full", metadata: facts)
+        case .notFound?, .conflict?, .invalid?, nil: break
+        }
+        return answer.reply
+    }
+
+    private enum Body {
+        case none
+        case json(JSON)
+        case malformed
+        case tooLarge
+    }
+
+    private func body(_ request: Request) async -> Body {
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > Call.bodyBytesMax {
+            return .tooLarge
+        }
+        var bytes: [UInt8] = []
+        do {
+            for try await part in request.body {
+                guard bytes.count + part.readableBytes <= Call.bodyBytesMax else { return .tooLarge }
+                bytes += Array(part.readableBytesView)
+            }
+        } catch {
+            return .malformed
+        }
+        if bytes.isEmpty { return .none }
+        guard let json = JSONParser.parse(bytes), json.members != nil else { return .malformed }
+        return .json(json)
+    }
+
+    /// A header's value if it is there, not empty, and given once.
+    private func token(_ request: Request, _ name: HTTPField.Name) -> String? {
+        let values = request.headers[values: name]
+        guard values.count == 1, let value = values.first, !value.isEmpty else { return nil }
+        return value
+    }
+
+    private func response(_ reply: Reply, isHead: Bool, requestID: String) -> Response {
+        var headers = reply.headers
+        headers[.vary] = "X-Auth-Token"
+        headers[.requestID] = requestID
+        guard let body = reply.body else { return Response(status: reply.status, headers: headers) }
+        headers[.contentType] = "application/json"
+        let response = Response(
+            status: reply.status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body.utf8)))
+        return isHead ? response.createHeadResponse() : response
+    }
+
+    /// Version 4, from 16 random bytes.
+    private static func uuid(_ random: [UInt8]) -> String {
+        var bytes = random
+        bytes[6] = bytes[6] & 0x0F | 0x40
+        bytes[8] = bytes[8] & 0x3F | 0x80
+        let digits = Array("0123456789abcdef")
+        var out = ""
+        for (index, byte) in bytes.enumerated() {
+            if [4, 6, 8, 10].contains(index) { out.append("-") }
+            out.append(digits[Int(byte >> 4)])
+            out.append(digits[Int(byte & 15)])
+        }
+        return out
+    }
+}

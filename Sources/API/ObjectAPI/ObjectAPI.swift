@@ -1,1 +1,0 @@
-// ObjectAPI: to come.

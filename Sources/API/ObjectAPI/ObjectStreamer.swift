@@ -1,0 +1,142 @@
+import Chunks
+import HTTPFace
+import NIOCore
+import Primitives
+
+/// Sends an object's bytes as fast as the client takes them: one batch of frames is read and verified on a work
+/// thread while the last one goes out. What did not verify is never sent: 503 before the first byte, a reset after it.
+final class ObjectStreamer: @unchecked Sendable {
+    // SAFETY: everything is confined to the exchange's event loop, but `reader`, which one job at a time uses.
+    private let exchange: Exchange
+    private let reader: ObjectReader
+    private let threads: WorkThreads
+    private var plan: BodyPlan
+    /// The response's head, until the first bytes are there.
+    private var head: ResponseBuilder?
+    private var isReading = false
+    private let onDamage: (Exchange) -> Void
+
+    init(
+        exchange: Exchange, reader: ObjectReader, plan: BodyPlan, head: consuming ResponseBuilder, threads: WorkThreads,
+        onDamage: @escaping (Exchange) -> Void
+    ) {
+        self.exchange = exchange
+        self.reader = reader
+        self.plan = plan
+        self.head = head
+        self.threads = threads
+        self.onDamage = onDamage
+    }
+
+    /// False when the work threads' queue is full.
+    func start() -> Bool {
+        exchange.whenWritable { [self] in next() }
+        return read(isFirst: true)
+    }
+
+    private func next() {
+        guard exchange.isOpen else { return exchange.whenWritable(nil) }
+        if !isReading, head == nil, !plan.isAtEnd, exchange.isWritable { _ = read(isFirst: false) }
+    }
+
+    private func read(isFirst: Bool) -> Bool {
+        guard let sink = exchange.sink else { return true }
+        let pieces = plan.nextBatch()
+        let reader = reader
+        isReading = true
+        let job: WorkThreads.Job = { [self] in
+            let result = Self.read(pieces, reader)
+            sink.wake([{ self.arrived(result) }])
+        }
+        if !isFirst {
+            threads.resume(job)
+            return true
+        }
+        if threads.run(job) { return true }
+        exchange.whenWritable(nil)
+        return false
+    }
+
+    private func arrived(_ result: Result<[ByteBuffer], ChunkError>) {
+        isReading = false
+        guard exchange.isOpen else { return }
+        switch result {
+        case .failure:
+            if head != nil {
+                head = nil
+                exchange.whenWritable(nil)
+                onDamage(exchange)
+            } else {
+                exchange.reset()
+            }
+        case .success(let parts):
+            if let head {
+                self.head = nil
+                exchange.sendHead(head, parts)
+            } else {
+                exchange.sendParts(parts)
+            }
+            next()
+        }
+    }
+
+    private static func read(_ pieces: [BodyPlan.Piece], _ reader: ObjectReader) -> Result<[ByteBuffer], ChunkError> {
+        var parts: [ByteBuffer] = []
+        parts.reserveCapacity(pieces.count)
+        for piece in pieces {
+            switch piece {
+            case .literal(let bytes): parts.append(bytes)
+            case .frame(let index, let range):
+                var buffer = ByteBufferAllocator().buffer(capacity: reader.bufferBytes(frame: index))
+                do throws(ChunkError) {
+                    let count = try buffer.writeFrame(reader, index)
+                    guard range.upperBound <= count else {
+                        throw .corruptIndex("a frame is shorter than its object says")
+                    }
+                } catch {
+                    return .failure(error)
+                }
+                guard let part = buffer.getSlice(at: buffer.readerIndex + range.lowerBound, length: range.count) else {
+                    return .failure(.corruptIndex("a frame is shorter than its object says"))
+                }
+                parts.append(part)
+            }
+        }
+        return .success(parts)
+    }
+}
+
+extension ByteBuffer {
+    /// Reads and verifies a frame behind what is written; returns its length. May block.
+    mutating func writeFrame(_ reader: ObjectReader, _ frame: Int) throws(ChunkError) -> Int {
+        var failure: ChunkError?
+        let count = writeWithUnsafeMutableBytes(minimumWritableBytes: reader.bufferBytes(frame: frame)) { out in
+            do throws(ChunkError) {
+                return try reader.read(frame: frame, into: out)
+            } catch {
+                failure = error
+                return 0
+            }
+        }
+        if let failure { throw failure }
+        return count
+    }
+
+    /// The same from memory only; nil if it would have to wait for the disk.
+    mutating func writeCachedFrame(_ reader: ObjectReader, _ frame: Int) throws(ChunkError) -> Int? {
+        var failure: ChunkError?
+        var isCached = true
+        let count = writeWithUnsafeMutableBytes(minimumWritableBytes: reader.bufferBytes(frame: frame)) { out in
+            do throws(ChunkError) {
+                if let count = try reader.readCached(frame: frame, into: out) { return count }
+                isCached = false
+                return 0
+            } catch {
+                failure = error
+                return 0
+            }
+        }
+        if let failure { throw failure }
+        return isCached ? count : nil
+    }
+}

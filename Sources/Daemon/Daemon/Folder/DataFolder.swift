@@ -1,0 +1,146 @@
+package import Disks
+private import Glibc
+
+/// The folder that holds everything the daemon keeps, locked for as long as this object lives.
+///
+/// ```
+/// format            what wrote this folder
+/// lock              held by the one daemon, or by `apus fsck`
+/// control.db        users, projects, roles (SQLite)
+/// fernet-keys/      the keys of tokens
+/// objects/          the engine's: the log and its indexes
+/// rings/            object.ring.gz, and the secrets of the ring's hash
+/// apus.sock         for the `apus` command, while the daemon runs
+/// openrc clouds.yaml endpoints.json   what clients need, written at start
+/// ```
+package final class DataFolder: Sendable {
+    package static let formatName = "format"
+    package static let formatText = "apus data folder 1\n"
+    package static let lockName = "lock"
+    package static let socketName = "apus.sock"
+    package static let databaseName = "control.db"
+    package static let tokenKeysName = "fernet-keys"
+    package static let objectsName = "objects"
+    package static let ringsName = "rings"
+
+    package let path: String
+    package let disk: SystemDisk
+    /// Whether this start found it empty.
+    package let isNew: Bool
+    private let lock: any DiskLock
+
+    /// Makes the folder if its parent is there, takes the lock, and makes sure of the format.
+    /// - Parameter create: false: the folder must be an Apus one already (`apus fsck`).
+    package init(path: String, create: Bool) throws(DaemonError) {
+        self.path = path
+        if !create, access(path + "/" + Self.formatName, F_OK) != 0 {
+            throw DaemonError(
+                "\(path) is not an Apus data folder.", remedy: "Name the folder that apusd was started with.")
+        }
+        try Self.makePrivate(path, create: create)
+        do {
+            disk = try SystemDisk(root: path)
+        } catch {
+            throw DaemonError(
+                "The data folder \(path) can't be opened (\(error)).",
+                remedy: "Does it belong to the user who runs this?")
+        }
+        do {
+            lock = try disk.lock(Self.lockName)
+        } catch {
+            if error.code == EWOULDBLOCK {
+                throw DaemonError(
+                    "Another apusd, or apus fsck, is using \(path).",
+                    remedy: "Stop it first, or start this one with another --data.")
+            }
+            throw DaemonError(
+                "The data folder \(path) can't be locked (\(error)).",
+                remedy: "Does it belong to the user who runs this?")
+        }
+        isNew = try Self.checkFormat(disk, path: path)
+    }
+
+    package var socketPath: String { path + "/" + Self.socketName }
+    package var databasePath: String { path + "/" + Self.databaseName }
+    package var tokenKeysPath: String { path + "/" + Self.tokenKeysName }
+    package var objectsPath: String { path + "/" + Self.objectsName }
+
+    /// Makes a folder in it, durably.
+    package func makeFolder(_ name: String) throws(DaemonError) {
+        do {
+            try disk.makeDirectory(name)
+            try disk.syncDirectory("")
+        } catch {
+            throw DaemonError("\(path)/\(name) can't be made (\(error)).")
+        }
+    }
+
+    /// Whether the engine has been here.
+    func hasObjects() throws(DaemonError) -> Bool {
+        do {
+            return try disk.list(Self.objectsName).isEmpty == false
+        } catch {
+            if error.isNotFound { return false }
+            throw DaemonError("The folder \(objectsPath) can't be looked at (\(error)).")
+        }
+    }
+
+    private static func makePrivate(_ path: String, create: Bool) throws(DaemonError) {
+        if create, mkdir(path, 0o700) != 0, errno != EEXIST {
+            let code = errno
+            throw DaemonError(
+                "The data folder \(path) can't be made: errno \(code).",
+                remedy: code == ENOENT
+                    ? "Make its parent folder first." : "Choose one that this user may write, with --data.")
+        }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else {
+            throw DaemonError("The data folder \(path) can't be looked at: errno \(errno).")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else { throw DaemonError("\(path) is not a folder.") }
+        guard status.st_uid == geteuid() else {
+            throw DaemonError(
+                "The data folder \(path) belongs to another user (uid \(status.st_uid)).",
+                remedy: "Run this as that user, or give the folder away.")
+        }
+        if status.st_mode & 0o077 != 0, chmod(path, 0o700) != 0 {
+            throw DaemonError(
+                "The data folder \(path) is open to others, and its mode can't be changed: errno \(errno).")
+        }
+    }
+
+    /// True for a folder that nothing was kept in yet; it is then marked as ours.
+    private static func checkFormat(_ disk: SystemDisk, path: String) throws(DaemonError) -> Bool {
+        let files = PrivateFiles(disk: disk)
+        if let text = try files.read(formatName) {
+            if text == formatText { return false }
+            let shown = text.prefix(60).filter { $0 != "\n" && $0 != "\r" }
+            throw DaemonError(
+                "The data folder \(path) was written by another version (\"\(shown)\").",
+                remedy: "Use the apusd that wrote it, or start this one on another folder. Nothing was changed.")
+        }
+        let names: [String]
+        do {
+            names = try disk.list("")
+        } catch {
+            throw DaemonError("The data folder \(path) can't be listed (\(error)).")
+        }
+        let strange = names.filter {
+            $0 != lockName && $0 != "lost+found" && $0 != formatName + PrivateFiles.temporarySuffix
+        }
+        if strange.contains(databaseName) || strange.contains(objectsName) || strange.contains(tokenKeysName) {
+            throw DaemonError(
+                "The data folder \(path) is damaged: it has data in it, but its file \"\(formatName)\" is gone.",
+                remedy:
+                    "Restore that file (its one line is \"\(formatText.dropLast())\") or the whole folder. Nothing was changed."
+            )
+        }
+        if let first = strange.filter({ !$0.hasSuffix(".json") && !$0.hasSuffix(".log") }).min() {
+            throw DaemonError(
+                "\(path) is not an Apus data folder, and it is not empty (\"\(first)\").",
+                remedy: "Give --data an empty or a new folder.")
+        }
+        try files.write(formatName, formatText)
+        return true
+    }
+}

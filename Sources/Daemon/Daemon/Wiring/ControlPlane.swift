@@ -1,0 +1,87 @@
+import Identity
+import Logging
+private import Primitives
+import Records
+
+/// `control.db` and what is kept in it: users, projects, roles, tokens and the catalog.
+struct ControlPlane: Sendable {
+    let records: RecordStore
+    let identity: IdentityService
+
+    static let maintenanceInterval = Duration.seconds(3600)
+    static let backupSeconds: Int64 = 86_400
+
+    static func open(
+        folder: DataFolder, files: ClientFiles, configuration: DaemonConfiguration, endpoints: ClientFiles.Endpoints,
+        logger: Logger
+    ) async throws -> ControlPlane {
+        try await Blocking.run("control") {
+            do {
+                let records = try RecordStore(path: folder.databasePath, migrations: IdentityService.migrations)
+                var settings = IdentityConfiguration.standard(keyFolder: folder.tokenKeysPath)
+                settings.tokenSeconds = Int64(configuration.tokenLifetimeSeconds)
+                settings.keyRotationSeconds = max(settings.keyRotationSeconds, settings.tokenSeconds)
+                let identity = try IdentityService(records: records, configuration: settings)
+                let report = try identity.bootstrap(
+                    services: published(endpoints), adminPassword: ClientFiles.randomPassword(),
+                    // Kept before it is committed: there is never an admin whose password nobody has.
+                    deliver: { password in try files.keep(password: password) })
+                if report.madeAdmin {
+                    logger.notice("the admin was made", metadata: ["project_id": "\(report.adminProjectID)"])
+                }
+                if try identity.nobodyKnowsPassword(files) {
+                    logger.warning(
+                        "the admin's password is not in the data folder; `apus password reset` makes a new one")
+                }
+                return ControlPlane(records: records, identity: identity)
+            } catch let error as RecordsError {
+                throw DaemonError("\(error)")
+            } catch let error as IdentityError {
+                throw DaemonError("Identity can't start: \(error).")
+            }
+        }
+    }
+
+    func part(logger: Logger) -> Part {
+        Part("control.db") { [records, identity] in
+            try await Blocking.run("close") {
+                identity.stop()
+                try records.close()
+            }
+            logger.debug("control.db is closed")
+        }
+    }
+
+    /// Hourly: what has expired is removed, token keys are rotated in their time, and control.db is backed up daily.
+    func maintenance(logger: Logger) -> Repeating {
+        Repeating(description: "maintenance", interval: Self.maintenanceInterval) { [records, identity] in
+            do {
+                try await Blocking.run("maintenance") {
+                    let report = try identity.maintain()
+                    if report.keysRotated { logger.info("token keys rotated") }
+                    let now = TimestampClock.systemTicks() / Timestamp.ticksPerSecond
+                    let last = try records.lastBackup() ?? 0
+                    guard now - last >= Self.backupSeconds else { return }
+                    let backup = try records.backUp(now: now)
+                    logger.info("control.db was backed up", metadata: ["path": "\(backup.path)"])
+                }
+            } catch {
+                logger.error("maintenance failed; it is tried again in an hour", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private static func published(_ endpoints: ClientFiles.Endpoints) -> [PublishedService] {
+        // The names are what OpenStack's clients and documents call these services; they are data, not ours.
+        [
+            PublishedService(type: "identity", name: "keystone", url: endpoints.identity + "/v3"),
+            PublishedService(type: "object-store", name: "swift", url: endpoints.object + "/v1/AUTH_%(project_id)s"),
+        ]
+    }
+}
+
+extension IdentityService {
+    fileprivate func nobodyKnowsPassword(_ files: ClientFiles) throws(DaemonError) -> Bool {
+        try files.password() == nil
+    }
+}

@@ -1,0 +1,101 @@
+private import Chunks
+import HTTPFace
+private import Identity
+import Logging
+private import NIOCore
+private import NIOPosix
+import ObjectAPI
+private import Objects
+private import Primitives
+import ServiceLifecycle
+
+/// The listeners, and the threads that their requests run on.
+struct Faces: Sendable {
+    let metrics = MetricsRegistry()
+    private let listeners: [ListenerSettings]
+    private let loops: MultiThreadedEventLoopGroup
+    private let workThreads: WorkThreads
+    private let objectServer: ObjectServer
+    private let control: ControlPlane
+    private let logger: Logger
+    let identityListener: IdentityListener?
+
+    /// Requests that may wait for a work thread; more are answered 503.
+    private static let workQueueMax = 4096
+
+    init(
+        configuration: DaemonConfiguration, listeners: [ListenerSettings], stores: Stores, control: ControlPlane,
+        logger: Logger
+    ) {
+        self.listeners = listeners
+        self.control = control
+        self.logger = logger
+        let cores = System.coreCount
+        loops = MultiThreadedEventLoopGroup(
+            numberOfThreads: configuration.objectEventLoops > 0 ? configuration.objectEventLoops : cores)
+        workThreads = WorkThreads(
+            name: "work", count: configuration.objectWorkThreads > 0 ? configuration.objectWorkThreads : 4 * cores,
+            queueMax: Self.workQueueMax)
+        let placement = stores.placement
+        let store = stores.store
+        let clock = TimestampClock()
+        clock.advance(past: store.newestTimestamp)
+        let service = ObjectService(
+            configuration: ObjectServiceConfiguration(),
+            store: { path in
+                precondition(placement.isLocal(path), "the ring was checked to have no other device")
+                return store
+            },
+            clock: clock, workThreads: workThreads)
+        var settings = ObjectServerConfiguration()
+        if let listener = listeners.first(where: { $0.name == "object" }) {
+            settings.listener.host = listener.host
+            settings.listener.port = listener.port
+            settings.listener.tls = listener.tls.map {
+                HTTPFace.ListenerConfiguration.TLSFiles(certificate: $0.certificate, key: $0.key)
+            }
+            settings.listener.limits.graceMilliseconds = Int64(configuration.shutdownSeconds) * 1000
+            if !configuration.publicHost.isEmpty {
+                settings.publicURL = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
+            }
+        }
+        identityListener = listeners.first { $0.name == "identity" }.map { listener in
+            IdentityListener(
+                listener, publicHost: configuration.publicHost, identity: control.identity, logger: logger)
+        }
+        var random = SystemRandomNumberGenerator()
+        objectServer = ObjectServer(
+            configuration: settings, service: service, authenticator: TokenAuthenticator(identity: control.identity),
+            workThreads: workThreads, group: loops, metrics: metrics, logger: logger, seed: random.next())
+    }
+
+    /// Starts what answers requests; returns the parts in the order of their start.
+    func start() async throws -> [Part] {
+        var parts: [Part] = []
+        for listener in listeners {
+            switch listener.name {
+            case "object":
+                do {
+                    _ = try await objectServer.start()
+                } catch {
+                    throw ListenFailure.explain(error, listener)
+                }
+                parts.append(
+                    Part("object listener") { [objectServer, workThreads, loops] in
+                        await objectServer.shutdown()
+                        try await Blocking.run("stop") { workThreads.stop() }
+                        try await loops.shutdownGracefully()
+                    })
+            case "metrics":
+                let identity = control.identity
+                let metrics = metrics
+                let server = try await MetricsListener.start(
+                    listener, group: MultiThreadedEventLoopGroup.singleton, threads: { identity.run(.tables, $0) },
+                    page: { metrics.render() })
+                parts.append(Part("metrics listener") { await server.stop() })
+            default: break
+            }
+        }
+        return parts
+    }
+}

@@ -1,0 +1,96 @@
+private import Hummingbird
+private import HummingbirdCore
+private import HummingbirdTLS
+import Identity
+private import IdentityAPI
+import Logging
+import NIOCore
+import NIOSSL
+import ServiceLifecycle
+
+/// The Identity API on its port, by Hummingbird.
+struct IdentityListener: Service, CustomStringConvertible {
+    let description = "identity listener"
+    private let settings: ListenerSettings
+    private let publicHost: String
+    private let identity: IdentityService
+    private let logger: Logger
+    private let up: AsyncStream<Void>
+    private let isUp: AsyncStream<Void>.Continuation
+
+    /// A connection that asks nothing for this long is closed.
+    private static let idleSeconds: Int64 = 75
+    /// Further ones wait in the system's queue.
+    private static let connectionsMax = 1024
+
+    init(_ settings: ListenerSettings, publicHost: String, identity: IdentityService, logger: Logger) {
+        self.settings = settings
+        self.publicHost = publicHost
+        self.identity = identity
+        self.logger = logger
+        (up, isUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
+    }
+
+    /// Returns when it accepts connections, or never will.
+    func waitUntilUp() async {
+        for await _ in up { return }
+    }
+
+    func run() async throws {
+        let base = settings.baseURL(publicHost: publicHost, port: settings.port)
+        let isUp = isUp
+        var quiet = logger
+        quiet.logLevel = max(logger.logLevel, .warning)
+        let http = HTTPServerBuilder.http1(
+            configuration: .init(
+                idleTimeout: .seconds(Self.idleSeconds),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: 8192, maxHeaderListSize: 65_535, maxHeaderFieldCount: 126)))
+        let application = Application(
+            responder: IdentityResponder(identity: identity, publicBase: { base }),
+            server: try tls().map { try .tls(http, tlsConfiguration: $0) } ?? http,
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.host, port: settings.port), backlog: 1024,
+                availableConnectionsDelegate: .maximum(Self.connectionsMax, logger: quiet)),
+            onServerRunning: { _ in isUp.yield() }, logger: quiet)
+        do {
+            try await application.run()
+        } catch let error as IOError {
+            throw ListenFailure.explain(error, settings)
+        }
+    }
+
+    private func tls() throws -> TLSConfiguration? {
+        guard let files = settings.tls else { return nil }
+        do {
+            var tls = TLSConfiguration.makeServerConfiguration(
+                certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificate).map { .certificate($0) },
+                privateKey: .privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem)))
+            tls.minimumTLSVersion = .tlsv12
+            tls.applicationProtocols = ["http/1.1"]
+            return tls
+        } catch {
+            throw ListenFailure.explainTLS(error, settings)
+        }
+    }
+}
+
+/// Waits for the last listener, then tells the world.
+struct ReadyService: Service, CustomStringConvertible {
+    let description = "ready"
+    let ready: Ready
+    let listener: IdentityListener
+
+    func run() async throws {
+        do {
+            try await cancelWhenGracefulShutdown {
+                await listener.waitUntilUp()
+                guard !Task.isCancelled else { return }
+                try await ready.announce()
+            }
+            try await gracefulShutdown()
+        } catch is CancellationError {
+            // Told to stop before, or while, it was ready.
+        }
+    }
+}

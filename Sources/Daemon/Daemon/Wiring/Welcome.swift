@@ -1,0 +1,26 @@
+/// What `Tools/run` shows when the daemon answers.
+enum Welcome {
+    static func text(endpoints: ClientFiles.Endpoints, folder: String) -> String {
+        let metrics = endpoints.metrics.map { "\n  Metrics        \($0)/metrics" } ?? ""
+        return """
+
+            Apus answers.
+
+              Identity API   \(endpoints.identity)/v3
+              Object API     \(endpoints.object)/v1     (v1 sign-in: \(endpoints.object)/auth/v1.0)\(metrics)
+
+              Data           \(folder)
+              openrc         \(folder)/\(ClientFiles.openrcName)          (for shells; has the admin's password)
+              clouds.yaml    \(folder)/\(ClientFiles.cloudsName)     (for OpenStack's SDK and CLI)
+
+            Try, in another terminal:
+
+              . '\(folder)/\(ClientFiles.openrcName)'
+              curl -si -H "X-Auth-User: $ST_USER" -H "X-Auth-Key: $ST_KEY" "$ST_AUTH"
+              rclone lsd :swift: --swift-env-auth        (Debian's rclone; `swift stat` and `openstack container list` work as well)
+
+            Ctrl-C stops it.
+
+            """
+    }
+}

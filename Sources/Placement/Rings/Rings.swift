@@ -1,1 +1,0 @@
-// Rings: to come.

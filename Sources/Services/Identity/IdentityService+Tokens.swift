@@ -1,0 +1,104 @@
+import GRDB
+import Primitives
+
+extension IdentityService {
+    /// Makes a token. With a password this costs a scrypt hash (`perform(.password)`), else table reads only.
+    ///
+    /// Whatever is wrong (name, password, token, scope, or something disabled) is `.unauthorized`, after the same
+    /// time for a known and an unknown user.
+    package func issue(_ authentication: Authentication) throws(IdentityError) -> IssuedToken {
+        guard authentication.password != nil || authentication.token != nil else {
+            throw .invalid("'methods' names no method that is configured")
+        }
+        var userID: String?
+        var methods: Set<TokenPayload.Method> = []
+        var expiresAt = now + configuration.tokenSeconds
+        var chain: [UInt8]?
+        if let (reference, password) = authentication.password {
+            userID = try verify(password, of: reference)
+            methods.insert(.password)
+        }
+        if let token = authentication.token {
+            let (payload, parent) = try validatePayload(token)
+            guard userID == nil || userID == parent.user.id else { throw .unauthorized }
+            userID = parent.user.id
+            for method in TokenPayload.Method.allCases where payload.methods & method.bit != 0 {
+                methods.insert(method)
+            }
+            methods.insert(.token)
+            // A child never outlives its parent (CVE-2026-44394).
+            expiresAt = parent.expiresAt
+            chain = payload.auditIDs.last
+        }
+        guard let userID else { throw .unauthorized }
+        let audit = [configuration.randomBytes(16)] + (chain.map { [$0] } ?? [])
+        let mask = TokenPayload.mask(methods)
+        let issuance = try read { db in
+            try self.resolve(
+                db, userID: userID, scope: authentication.scope, methods: mask, expiresAt: expiresAt, audit: audit)
+        }
+        guard let primary = keys.current.first else { throw .keyRepository("no primary key") }
+        let token = try Fernet.seal(
+            issuance.payload.encoded(), key: primary, time: UInt64(issuance.info.issuedAt),
+            iv: configuration.randomBytes(16))
+        guard token.utf8.count <= Limits.tokenBytesMax else { throw .cryptography("the token is too long") }
+        return IssuedToken(token: token, info: issuance.info)
+    }
+
+    /// The user's id if the password is theirs and they may sign in.
+    func verify(_ password: Secret, of reference: UserReference) throws(IdentityError) -> String {
+        let found = try read { db -> (id: String, hash: String?, enabled: Bool)? in
+            guard let user = try Lookups.user(db, reference),
+                let domain = try Lookups.domain(db, .id(user.domainID))
+            else { return nil }
+            let hash = try String.fetchOne(
+                db.cachedStatement(sql: "SELECT password_hash FROM users WHERE id = ?"), arguments: [user.id])
+            return (user.id, hash, user.enabled && domain.enabled)
+        }
+        let known = found?.hash.flatMap { PasswordHash(text: $0) }
+        // Too long or empty is wrong, but is hashed all the same, as something of a fair length.
+        let fits = (1...Limits.passwordBytesMax).contains(password.bytes.count)
+        let candidate = fits ? password : Secret("-")
+        let matches = try (known ?? decoyHash).matches(candidate)
+        guard let found, known != nil, matches, fits, found.enabled else { throw .unauthorized }
+        return found.id
+    }
+
+    fileprivate struct Issuance {
+        let payload: TokenPayload
+        let info: TokenInfo
+    }
+
+    /// Turns what was asked for into a scope that the user holds roles on.
+    private func resolve(
+        _ db: Database, userID: String, scope: Authentication.Scope, methods: Int64, expiresAt: Int64,
+        audit: [[UInt8]]
+    ) throws -> Issuance {
+        var payload = TokenPayload(
+            userID: userID, methods: methods, scope: .unscoped, expiresAt: expiresAt, auditIDs: audit)
+        switch scope {
+        case .unscoped: break
+        case .standard:
+            guard let user = try Lookups.user(db, .id(userID)) else { throw IdentityError.unauthorized }
+            if let id = user.defaultProjectID {
+                var attempt = payload
+                attempt.scope = .project(id)
+                // A default project that is gone, disabled or closed to them leaves the user unscoped.
+                if try Validation.info(db, attempt, issuedAt: 0) != nil { payload = attempt }
+            }
+        case .project(let reference):
+            guard let project = try Lookups.project(db, reference) else { throw IdentityError.unauthorized }
+            payload.scope = .project(project.id)
+        case .domain(let reference):
+            guard let domain = try Lookups.domain(db, reference) else { throw IdentityError.unauthorized }
+            payload.scope = .domain(domain.id)
+        case .system: payload.scope = .system
+        }
+        // Times have whole seconds: a token made in the second of a revocation is dated after it.
+        let issuedAt = max(now, try Revocations.latest(db, userID: userID).map { $0 + 1 } ?? 0)
+        guard let info = try Validation.info(db, payload, issuedAt: issuedAt) else { throw IdentityError.unauthorized }
+        // A parent that was revoked since it was checked has no children.
+        guard try !Revocations.covers(db, payload, issuedAt: issuedAt) else { throw IdentityError.unauthorized }
+        return Issuance(payload: payload, info: info)
+    }
+}

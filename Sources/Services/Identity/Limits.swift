@@ -1,0 +1,31 @@
+/// Every bound of Identity, in one place.
+package enum Limits {
+    /// A token that is longer was not made here.
+    package static let tokenBytesMax = 255
+    package static let passwordBytesMax = 1024
+    package static let userNameMax = 255
+    package static let projectNameMax = 64
+    package static let domainNameMax = 64
+    package static let roleNameMax = 255
+    package static let descriptionMax = 4096
+    /// Rows in one list answer; more are cut and `truncated` is set.
+    package static let listMax = 2_000
+    /// Sign-ins that may wait for a password thread.
+    package static let passwordQueueMax = 64
+    package static let passwordThreads = 2
+    /// Requests that may wait for a database thread.
+    package static let workQueueMax = 512
+    package static let workThreads = 2
+    /// Tokens remembered after validation.
+    package static let cachedTokensMax = 8_192
+    /// How long a validated token may be trusted without a look at the tables, in seconds.
+    package static let cacheSecondsMax: Int64 = 5
+    /// How far a validation with `allow_expired` looks back, in seconds.
+    package static let expiredWindowSeconds: Int64 = 172_800
+    /// Keys of the token repository: staged, primary, secondary.
+    package static let activeKeysMax = 3
+    /// Files that a key repository may hold before it is refused as none.
+    package static let keyFilesMax = 64
+    /// Levels of parents or of implied roles that are followed.
+    package static let depthMax = 16
+}

@@ -1,0 +1,133 @@
+package import Primitives
+
+/// Dates as HTTP headers and listings show them: civil time from seconds, with no locale and no time zone table.
+package enum HTTPDate {
+    /// IMF-fixdate, e.g. `Thu, 29 May 2014 16:10:43 GMT`.
+    package static func format(seconds: Int64) -> String {
+        let (days, second) = seconds.quotientAndRemainder(flooringBy: 86_400)
+        let (year, month, day) = civil(days: days)
+        let weekday = Int(((days % 7) + 11) % 7)  // 1970-01-01 was a Thursday.
+        var out = [UInt8](weekdays[weekday].utf8)
+        out.reserveCapacity(29)
+        out.append(contentsOf: ", ".utf8)
+        pad(day, 2, &out)
+        out.append(0x20)
+        out.append(contentsOf: months[month - 1].utf8)
+        out.append(0x20)
+        pad(year, 4, &out)
+        out.append(0x20)
+        time(Int(second), &out)
+        out.append(contentsOf: " GMT".utf8)
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// `Last-Modified`: the timestamp rounded up to a second.
+    package static func lastModified(_ timestamp: Timestamp) -> String { format(seconds: timestamp.secondsRoundedUp) }
+
+    /// `2014-05-29T16:10:42.146430`, as listings show it.
+    package static func listing(_ timestamp: Timestamp) -> String {
+        let (days, second) = timestamp.wholeSeconds.quotientAndRemainder(flooringBy: 86_400)
+        let (year, month, day) = civil(days: days)
+        var out: [UInt8] = []
+        out.reserveCapacity(26)
+        pad(year, 4, &out)
+        out.append(UInt8(ascii: "-"))
+        pad(month, 2, &out)
+        out.append(UInt8(ascii: "-"))
+        pad(day, 2, &out)
+        out.append(UInt8(ascii: "T"))
+        time(Int(second), &out)
+        out.append(UInt8(ascii: "."))
+        pad(Int(timestamp.ticks % Timestamp.ticksPerSecond) * 10, 6, &out)
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// Unix seconds of an IMF-fixdate, an RFC 850 date or an asctime date; nil for anything else.
+    package static func parse(_ text: String) -> Int64? {
+        let words = text.utf8.split(whereSeparator: { $0 == 0x20 || $0 == 0x2C || $0 == 0x2D }).map { Array($0) }
+        // "Thu, 29 May 2014 16:10:43 GMT", "Thursday, 29-May-14 16:10:43 GMT", "Thu May 29 16:10:43 2014".
+        guard words.count >= 5 else { return nil }
+        var day: Int?
+        var month: Int?
+        var year: Int?
+        var clock: [UInt8]
+        if let first = number(words[1]) {
+            guard words.count == 6, String(decoding: words[5], as: UTF8.self).lowercased() == "gmt" else { return nil }
+            day = first
+            month = monthNumber(words[2])
+            year = number(words[3])
+            if words[3].count == 2, let short = year { year = short + (short < 70 ? 2000 : 1900) }
+            clock = words[4]
+        } else {
+            guard words.count == 5 else { return nil }
+            month = monthNumber(words[1])
+            day = number(words[2])
+            clock = words[3]
+            year = number(words[4])
+        }
+        let parts = clock.split(separator: UInt8(ascii: ":"))
+        guard parts.count == 3, let hour = number(Array(parts[0])), let minute = number(Array(parts[1])),
+            let second = number(Array(parts[2])), hour < 24, minute < 60, second < 61,
+            let day, let month, let year, (1...31).contains(day), (1600...9999).contains(year)
+        else { return nil }
+        return days(year: year, month: month, day: day) * 86_400 + Int64(hour * 3600 + minute * 60 + second)
+    }
+
+    private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+    private static func monthNumber(_ word: [UInt8]) -> Int? {
+        let name = String(decoding: word, as: UTF8.self)
+        guard let index = months.firstIndex(where: { $0.lowercased() == name.lowercased() }) else { return nil }
+        return index + 1
+    }
+
+    private static func number(_ digits: [UInt8]) -> Int? {
+        guard (1...4).contains(digits.count), digits.allSatisfy({ $0 &- 0x30 < 10 }) else { return nil }
+        return digits.reduce(0) { $0 * 10 + Int($1 - 0x30) }
+    }
+
+    private static func pad(_ value: Int, _ width: Int, _ out: inout [UInt8]) {
+        var divisor = 1
+        for _ in 1..<width { divisor *= 10 }
+        while divisor > 0 {
+            out.append(UInt8(0x30 + value / divisor % 10))
+            divisor /= 10
+        }
+    }
+
+    private static func time(_ second: Int, _ out: inout [UInt8]) {
+        pad(second / 3600, 2, &out)
+        out.append(UInt8(ascii: ":"))
+        pad(second / 60 % 60, 2, &out)
+        out.append(UInt8(ascii: ":"))
+        pad(second % 60, 2, &out)
+    }
+
+    /// The proleptic Gregorian date of a day number, 0 being 1970-01-01: years counted from March, in 400-year eras.
+    private static func civil(days: Int64) -> (year: Int, month: Int, day: Int) {
+        let (era, dayOfEra64) = (days + 719_468).quotientAndRemainder(flooringBy: 146_097)
+        let dayOfEra = Int(dayOfEra64)
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shifted = (5 * dayOfYear + 2) / 153
+        let month = shifted < 10 ? shifted + 3 : shifted - 9
+        return (Int(era) * 400 + yearOfEra + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
+    }
+
+    private static func days(year: Int, month: Int, day: Int) -> Int64 {
+        let shifted = month <= 2 ? year - 1 : year
+        let era = shifted / 400
+        let yearOfEra = shifted - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        return Int64(era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468)
+    }
+}
+
+extension Int64 {
+    /// Division that rounds down, so that the remainder is never negative.
+    fileprivate func quotientAndRemainder(flooringBy divisor: Int64) -> (Int64, Int64) {
+        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
+        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+    }
+}
