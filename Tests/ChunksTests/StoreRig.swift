@@ -362,8 +362,9 @@ final class StoreRig {
         let timestamp = now()
         let type = Bytes("text/x-\(body.seed)")
         let attributes = attributes(Int(body.seed % 50))
+        let etag = body.etag
         let draft = ObjectDraft(
-            timestamp: timestamp, size: body.size, etag: body.etag, contentType: type, attributes: attributes)
+            timestamp: timestamp, size: body.size, etag: etag, contentType: type, attributes: attributes)
         submit(
             .putObject(container: row, name: objectName, draft: draft, body: newBody, replacing: replaced), hold,
             containers: [name], object: objectName
