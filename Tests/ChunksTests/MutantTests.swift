@@ -62,7 +62,8 @@ import Testing
                 }
                 if finding == nil { survivors.append(mutant.rawValue) }
                 let name = mutant.rawValue + String(repeating: " ", count: max(1, 26 - mutant.rawValue.count))
-                table.append("  \(name)\(finding ?? "SURVIVES")  [\(Int(Date().timeIntervalSince(start) * 10)) ds]")
+                print("mutant \(mutant.rawValue): \(finding ?? "SURVIVES") [\(Int(Date().timeIntervalSince(start) * 10)) ds]")
+            table.append("  \(name)\(finding ?? "SURVIVES")  [\(Int(Date().timeIntervalSince(start) * 10)) ds]")
             }
             print(
                 "mutants, \(Mutant.allCases.count) in \(Int(Date().timeIntervalSince(began))) s:\n"

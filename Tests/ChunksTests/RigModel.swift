@@ -69,6 +69,7 @@ struct Model: Sendable {
         var contentType: Bytes
         var attributes: [UInt8]
         var body: BodySpec
+        var etag: MD5Digest
     }
     struct Name: Hashable, Comparable, Sendable {
         var account: Bytes
@@ -85,33 +86,37 @@ struct Model: Sendable {
 
     var dump: Dump {
         var result = Dump()
-        for (name, account) in accounts {
-            let mine = containers.filter { $0.key.account == name }.values
-            result.accounts.append(
-                AccountRow(
-                    name: name, created: account.created, modified: account.modified, attributes: account.attributes,
-                    containerCount: mine.count, objectCount: mine.reduce(0) { $0 + $1.objects.count },
-                    byteCount: mine.reduce(0) { $0 + $1.byteCount }))
-        }
-        result.accounts.sort { $0.name < $1.name }
+        result.accounts = accounts.keys.sorted().map { accountRow($0)! }
         for name in containers.keys.sorted() {
+            result.containers.append(containerRow(name)!)
             let container = containers[name]!
-            result.containers.append(
-                ContainerRow(
-                    account: name.account, name: name.container, id: container.id, created: container.created,
-                    modified: container.modified, attributes: container.attributes,
-                    objectCount: container.objects.count,
-                    byteCount: container.byteCount))
             for object in container.objects.keys.sorted() { result.objects.append(line(container, object)!) }
         }
         return result
+    }
+
+    func accountRow(_ name: Bytes) -> AccountRow? {
+        guard let account = accounts[name] else { return nil }
+        let mine = containers.filter { $0.key.account == name }.values
+        return AccountRow(
+            name: name, created: account.created, modified: account.modified, attributes: account.attributes,
+            containerCount: mine.count, objectCount: mine.reduce(0) { $0 + $1.objects.count },
+            byteCount: mine.reduce(0) { $0 + $1.byteCount })
+    }
+
+    func containerRow(_ name: Name) -> ContainerRow? {
+        guard let container = containers[name] else { return nil }
+        return ContainerRow(
+            account: name.account, name: name.container, id: container.id, created: container.created,
+            modified: container.modified, attributes: container.attributes, objectCount: container.objects.count,
+            byteCount: container.byteCount)
     }
 
     func line(_ container: Container, _ name: Bytes) -> Dump.Line? {
         container.objects[name].map {
             Dump.Line(
                 container: container.id, name: name, created: $0.created, modified: $0.modified, size: $0.body.size,
-                etag: $0.body.etag, contentType: $0.contentType, attributes: $0.attributes)
+                etag: $0.etag, contentType: $0.contentType, attributes: $0.attributes)
         }
     }
 }

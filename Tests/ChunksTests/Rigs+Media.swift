@@ -1,4 +1,5 @@
 import Chunks
+import Codecs
 import Disks
 import Primitives
 
@@ -53,9 +54,27 @@ extension Rigs {
         return rig
     }
 
+    /// What a rig's store showed after each operation, and every body that it ever held.
+    struct KnownStates {
+        let dumps: [Dump]
+        let bodies: [MD5Digest: [UInt8]]
+
+        init(_ rig: StoreRig) {
+            dumps = rig.states.map(\.dump)
+            var bodies: [MD5Digest: [UInt8]] = [:]
+            for container in rig.states.flatMap(\.containers.values) {
+                for object in container.objects.values where bodies[object.etag] == nil {
+                    bodies[object.etag] = object.body.bytes
+                }
+            }
+            self.bodies = bodies
+        }
+    }
+
     /// Opens the harmed store. Every harm must be harmless (it met nothing), refused, reported, or found when the
     /// bytes are read; what is served must be right, and no acknowledged operation may be missing in silence.
-    static func check(_ harm: Harm, _ rig: StoreRig, _ expected: Dump, _ mutant: Mutant?) throws -> Bool {
+    static func check(_ harm: Harm, _ rig: StoreRig, _ known: KnownStates, _ mutant: Mutant?) throws -> Bool {
+        let expected = known.dumps[known.dumps.count - 1]
         let disk = rig.disk.copy()
         let indexes = rig.indexes.fork { disk.cutCount }
         harm.apply(to: disk)
@@ -81,7 +100,7 @@ extension Rigs {
         }
         var found = isReported
         // Rows of a read-only store may be those of an earlier moment, but of one moment.
-        let models = isReported ? rig.states : [rig.model]
+        let dumps = isReported ? known.dumps[...] : known.dumps.suffix(1)
         var rows: [Dump.Line] = []
         var containers: [ContainerRow] = []
         for account in StoreRig.accounts {
@@ -90,11 +109,9 @@ extension Rigs {
         for container in containers {
             for row in try store.objects(in: container.id, NameRange(), reverse: false, limit: 100).rows {
                 rows.append(Dump.Line(row, in: container.id))
-                let body = rig.states.lazy.flatMap { $0.containers.values }
-                    .first { $0.id == container.id && $0.objects[row.name]?.body.etag == row.etag }?.objects[row.name]?
-                    .body
-                guard let body else { throw RigFailure("\(harm): a row of \(row.name) that never was") }
-                let right = body.bytes
+                guard let right = known.bodies[row.etag] else {
+                    throw RigFailure("\(harm): a row of \(row.name) that never was")
+                }
                 do {
                     guard let reader = try store.reader(row) else {
                         throw RigFailure("\(harm): the bytes of \(row.name) are gone")
@@ -112,15 +129,11 @@ extension Rigs {
             }
         }
         containers.sort { ($0.account, $0.name) < ($1.account, $1.name) }
-        guard
-            models.contains(where: {
-                let d = $0.dump; return d.objects == rows && d.containers == containers
-            })
-        else {
+        guard dumps.contains(where: { $0.objects == rows && $0.containers == containers }) else {
+            let difference = Dump(accounts: expected.accounts, containers: containers, objects: rows).difference(
+                from: expected)
             throw RigFailure(
-                "\(harm): \(isReported ? "reported, but" : "silently") not a state that was: "
-                    + Dump(accounts: expected.accounts, containers: containers, objects: rows).difference(
-                        from: expected))
+                "\(harm): \(isReported ? "reported, but" : "silently") not a state that was: \(difference)")
         }
         return found
     }
@@ -128,7 +141,7 @@ extension Rigs {
     /// Harms all over the files of a store at rest; answers how many were tried, and how many were noticed.
     static func media(seed: UInt64, count: Int, _ mutant: Mutant? = nil) throws -> (tried: Int, noticed: Int) {
         let rig = try storeAtRest(mutant)
-        let expected = rig.model.dump
+        let known = KnownStates(rig)
         var random = SplitMix64(seed: seed)
         let files = rig.disk.files.filter { $0.hasSuffix(".seg") }
         let used = files.map { path in
@@ -154,7 +167,7 @@ extension Rigs {
                 harm = .misdirect(from: files[other], offset(other), to: path, offset(file))
             }
             do {
-                if try check(harm, rig, expected, mutant) { noticed += 1 }
+                if try check(harm, rig, known, mutant) { noticed += 1 }
             } catch {
                 throw RigFailure("SEED=\(seed): \(error)")
             }

@@ -282,7 +282,7 @@ final class StoreRig {
     private func container(_ name: Model.Name) throws -> ContainerRow? {
         let row = try store.container(name.account, name.container)
         if queued.isEmpty {
-            let expected = model.dump.containers.first { $0.account == name.account && $0.name == name.container }
+            let expected = model.containerRow(name)
             if row != expected {
                 throw RigFailure("container \(name) is \(String(describing: row)), not \(String(describing: expected))")
             }
@@ -362,14 +362,16 @@ final class StoreRig {
         let timestamp = now()
         let type = Bytes("text/x-\(body.seed)")
         let attributes = attributes(Int(body.seed % 50))
+        let etag = body.etag
         let draft = ObjectDraft(
-            timestamp: timestamp, size: body.size, etag: body.etag, contentType: type, attributes: attributes)
+            timestamp: timestamp, size: body.size, etag: etag, contentType: type, attributes: attributes)
         submit(
             .putObject(container: row, name: objectName, draft: draft, body: newBody, replacing: replaced), hold,
             containers: [name], object: objectName
         ) { model in
             model.containers[name]!.objects[objectName] = Model.Object(
-                created: timestamp, modified: timestamp, contentType: type, attributes: attributes, body: body)
+                created: timestamp, modified: timestamp, contentType: type, attributes: attributes, body: body,
+                etag: etag)
         }
         if flushes { try flush() }
     }
@@ -469,7 +471,7 @@ final class StoreRig {
             throw RigFailure("the listing of \(name.account)'s containers differs")
         }
         let account = try store.account(name.account)
-        if account != model.dump.accounts.first(where: { $0.name == name.account }) {
+        if account != model.accountRow(name.account) {
             throw RigFailure("account differs: \(String(describing: account))")
         }
     }
