@@ -38,7 +38,10 @@ var targets: [Target] = [
     .systemLibrary(name: "CLZ4", path: "Sources/System/CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .systemLibrary(name: "CSQLite", path: "Sources/System/CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", path: "Sources/System/CZlib", providers: [.apt(["zlib1g-dev"])]),
-    .target(name: "CXXHash", path: "Sources/System/CXXHash"),
+    .target(
+        name: "CXXHash", path: "Sources/System/CXXHash",
+        // Optimised in debug builds too: every byte of every test passes through it.
+        cSettings: [.unsafeFlags(["-O2"])]),
     .target(name: "CCRC32", path: "Sources/System/CCRC32"),
     .target(name: "CLinux", path: "Sources/System/CLinux"),
     .target(name: "Primitives", dependencies: ["CLinux"], path: "Sources/System/Primitives", swiftSettings: bytes),

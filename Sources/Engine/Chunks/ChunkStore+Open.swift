@@ -118,6 +118,8 @@ extension ChunkStore {
         do throws(DiskError) {
             try disk.makeDirectory(SegmentTable.folder)
             hasSegments = try !SegmentTable.existing(disk).isEmpty
+            // Before SUPER gets its name: whoever sees SUPER must see the folder.
+            try disk.syncDirectory("")
         } catch {
             throw .disk(error)
         }

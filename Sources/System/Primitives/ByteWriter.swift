@@ -2,6 +2,8 @@
 package struct ByteWriter: Sendable {
     package private(set) var bytes: [UInt8] = []
 
+    private static let zeros = [UInt8](repeating: 0, count: 4096)
+
     package init(reserving capacity: Int = 0) { bytes.reserveCapacity(capacity) }
 
     package var count: Int { bytes.count }
@@ -26,7 +28,7 @@ package struct ByteWriter: Sendable {
     package mutating func put(_ flag: Bool) { put(UInt8(flag ? 1 : 0)) }
 
     package mutating func pad(to count: Int) {
-        if bytes.count < count { bytes.append(contentsOf: repeatElement(0, count: count - bytes.count)) }
+        while bytes.count < count { bytes.append(contentsOf: Self.zeros.prefix(count - bytes.count)) }
     }
 }
 

@@ -167,6 +167,7 @@ package final class Upload: Sendable {
         // Attributes: none. The descriptor names the owner and the frame's number, for salvage.
         let metaBytes = GroupLayout.headerBytes + frames * GroupLayout.descriptorBytes
         var at = roundUp(metaBytes, to: Limits.sectorBytes)
+        group.bytes.zero(metaBytes, at - metaBytes)
         var placed: [(offset: Int, count: Int, isLZ4: Bool, hash: UInt64)] = []
         for frame in 0..<frames {
             let start = frame * frameBytes

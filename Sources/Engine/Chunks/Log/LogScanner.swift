@@ -29,7 +29,7 @@ struct LogScanner {
         from start: LogTail, indexLSN: UInt64, stopAfter lastLSN: UInt64 = .max,
         _ visit: (GroupHeader, [Record]) throws(ChunkError) -> Void
     ) throws(ChunkError) -> Outcome {
-        let headers = try stateSegments()
+        let (headers, unreadable) = try stateSegments()
         var tail = start
         var scanned: [UInt32] = []
         var window: SegmentWindow?
@@ -55,19 +55,24 @@ struct LogScanner {
                 tail.lastGroupOffset = 0
                 continue
             }
-            let ending = try judge(tail, headers: headers, indexLSN: indexLSN)
+            let ending = try judge(tail, headers: headers, unreadable: unreadable, indexLSN: indexLSN)
             return Outcome(tail: tail, ending: ending, scanned: scanned)
         }
     }
 
-    /// Headers of all state segments.
-    private func stateSegments() throws(ChunkError) -> [SegmentHeader] {
+    /// Headers of all state segments, and the segments whose header does not verify: torn, or damaged.
+    private func stateSegments() throws(ChunkError) -> (headers: [SegmentHeader], unreadable: [UInt32]) {
         do throws(DiskError) {
             var headers: [SegmentHeader] = []
+            var unreadable: [UInt32] = []
             for id in try SegmentTable.existing(segments.disk) {
-                if let header = try segments.readHeader(id), header.kind == .state { headers.append(header) }
+                if let header = try segments.readHeader(id) {
+                    if header.kind == .state { headers.append(header) }
+                } else {
+                    unreadable.append(id)
+                }
             }
-            return headers
+            return (headers, unreadable)
         } catch {
             throw .disk(error)
         }
@@ -132,7 +137,9 @@ struct LogScanner {
     }
 
     /// Torn or damaged? Looks for anything later that vouches for the group that should begin at the tail.
-    private func judge(_ tail: LogTail, headers: [SegmentHeader], indexLSN: UInt64) throws(ChunkError) -> Ending {
+    private func judge(
+        _ tail: LogTail, headers: [SegmentHeader], unreadable: [UInt32], indexLSN: UInt64
+    ) throws(ChunkError) -> Ending {
         #if DEBUG
             if mutant == .truncateCommittedDamage { return .torn }
         #endif
@@ -142,6 +149,7 @@ struct LogScanner {
         // A segment that was begun behind the tail says where its predecessor ended: more than we could read.
         for header in headers where header.previous == tail.segment && header.firstLSN > tail.nextLSN { return damaged }
         if tail.segment != SegmentHeader.none { candidates.insert(tail.segment, at: 0) }
+        candidates += unreadable.filter { $0 != tail.segment }
         for id in candidates {
             guard var window = try openWindow(id) else { continue }
             var offset = id == tail.segment ? tail.endOffset + GroupLayout.alignment : SegmentHeader.byteCount
