@@ -109,6 +109,8 @@ struct Superblock: Sendable {
     mutating func create(_ disk: any Disk) throws(DiskError) {
         let path = Self.path + ".new"
         try write(disk, path: path)
+        // Whatever else the store consists of is durable before the name that makes it one.
+        try disk.syncDirectory("")
         try disk.rename(path, to: Self.path)
     }
 
