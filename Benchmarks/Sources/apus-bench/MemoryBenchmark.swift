@@ -13,7 +13,9 @@ struct MemoryBenchmark {
     func run(_ report: inout Report) throws {
         let bench = try BenchStore(folder: folder) { _ in }
         let sink = LoopSink()
-        let loop = ClosedLoop(bench, sink: sink, firstNumber: 0) { number in Array("small body \(number)".utf8) }
+        let loop = ClosedLoop(bench, sink: sink, firstNumber: 0) { number in
+            ClosedLoop.Body(Array("small body \(number)".utf8))
+        }
         _ = try loop.run(writers: Self.writers, operations: 1_000, nanoseconds: .max)
         let idle = try Self.residentBytes("VmRSS")
         let start = MonotonicClock.now()

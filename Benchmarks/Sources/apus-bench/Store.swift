@@ -137,9 +137,20 @@ final class Outcome: Sendable {
 final class ClosedLoop: Sendable {
     private let bench: BenchStore
     private let sink: LoopSink
-    private let bytes: @Sendable (Int) -> [UInt8]
+    private let body: @Sendable (Int) -> Body
     private let mutex = PosixMutex()
     private let state: PosixGuarded<State>
+
+    /// An object's bytes and their MD5, which is the caller's work and not the engine's.
+    struct Body: Sendable {
+        let bytes: [UInt8]
+        let etag: MD5Digest
+
+        init(_ bytes: [UInt8]) {
+            self.bytes = bytes
+            etag = bytes.withUnsafeBytes { MD5.hash($0) }
+        }
+    }
 
     private struct State {
         var next: Int
@@ -150,11 +161,11 @@ final class ClosedLoop: Sendable {
         var failure: ChunkError?
     }
 
-    /// - Parameter bytes: the body of the object of that number.
-    init(_ bench: BenchStore, sink: LoopSink, firstNumber: Int, bytes: @escaping @Sendable (Int) -> [UInt8]) {
+    /// - Parameter body: the body of the object of that number.
+    init(_ bench: BenchStore, sink: LoopSink, firstNumber: Int, body: @escaping @Sendable (Int) -> Body) {
         self.bench = bench
         self.sink = sink
-        self.bytes = bytes
+        self.body = body
         state = PosixGuarded(State(next: firstNumber, limit: 0, deadline: 0))
     }
 
@@ -189,9 +200,8 @@ final class ClosedLoop: Sendable {
             return state.value.next - 1
         }
         guard let number else { return }
-        let body = bytes(number)
-        let etag = body.withUnsafeBytes { MD5.hash($0) }
-        bench.put(Bytes("object/\(number)"), body, etag: etag, sink: sink) { [self] result in
+        let body = body(number)
+        bench.put(Bytes("object/\(number)"), body.bytes, etag: body.etag, sink: sink) { [self] result in
             mutex.withLock {
                 switch result {
                 case .success: state.value.done += 1
