@@ -149,7 +149,8 @@ struct ClientFilesTests {
         let shell = Process()
         shell.executableURL = URL(fileURLWithPath: "/bin/sh")
         shell.arguments = [
-            "-euc", ". \(file); printf '%s|%s|%s|%s' \"$OS_PASSWORD\" \"$ST_KEY\" \"$OS_REGION_NAME\" \"$ST_AUTH\"",
+            "-euc",
+            ". \(file); printf '%s|%s|%s|%s' \"$OS_PASSWORD\" \"$APUS_V1_KEY\" \"$OS_REGION_NAME\" \"$APUS_V1_AUTH\"",
         ]
         let pipe = Pipe()
         shell.standardOutput = pipe

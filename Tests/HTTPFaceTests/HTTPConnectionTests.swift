@@ -22,7 +22,7 @@ final class Bench: RequestResponder, @unchecked Sendable {
         try channel.pipeline.syncOperations.addHandler(
             HTTPConnection(
                 loopContext: context, limits: limits, responder: self,
-                telemetry: HTTPTelemetry(name: "test", metrics: metrics, logger: logger), isTLS: false))
+                telemetry: HTTPTelemetry(name: "test", metrics: metrics, logger: logger, requestLog: nil), isTLS: false))
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     }
 
@@ -297,6 +297,58 @@ final class Recorder: BodyConsumer {
         #expect(try bench.statuses() == [408])
     }
 
+    @Test func burstsDoNotExcuseABodyThatIsSlowOnTheWhole() throws {
+        var limits = HTTPLimits()
+        limits.bodyMilliseconds = 10_000
+        limits.bodyRateMin = 100
+        let recorder = Recorder()
+        let bench = try Bench(limits: limits) { $0.streamBody(to: recorder) }
+        try bench.send("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+        for _ in 0..<6 where recorder.failure == nil {
+            try bench.send(String(repeating: "x", count: 200))
+            bench.pass(5000)
+        }
+        #expect(recorder.failure == .timedOut)
+    }
+
+    @Test func aHeadHasItsWholeTimeHoweverLongTheConnectionWasIdle() throws {
+        var limits = HTTPLimits()
+        limits.headMilliseconds = 10_000
+        let bench = try Bench(limits: limits)
+        try bench.send(get)
+        bench.pass(9000)
+        try bench.send("GET /late HT")
+        bench.pass(5000)
+        try bench.send("TP/1.1\r\nHost: h\r\n\r\n")
+        #expect(try bench.bodies().last == "/late")
+        #expect(!bench.isClosed)
+    }
+
+    @Test func anUnreadChunkedBodyClosesUnlessItsEndIsThere() throws {
+        let head = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let open = try Bench { Bench.reply($0, "no", 403) }
+        try open.send(head + "1\r\na\r\n")
+        #expect(try open.received().contains("Connection: close"))
+        let whole = try Bench { Bench.reply($0, "no", 403) }
+        try whole.send(head + "1\r\na\r\n0\r\n\r\n" + get)
+        let text = try whole.received()
+        #expect(!text.contains("Connection: close"))
+        #expect(Bench.split(text).map(\.status) == [403, 403])
+        #expect(!whole.isClosed)
+    }
+
+    @Test func anExchangeIsWantedUntilItIsAnsweredOrItsClientHasGone() throws {
+        let bench = try Bench { _ in }
+        try bench.send(get)
+        #expect(bench.exchanges[0].isWanted)
+        Bench.reply(bench.exchanges[0], "x")
+        #expect(!bench.exchanges[0].isWanted)
+        try bench.send(get)
+        #expect(bench.exchanges[1].isWanted)
+        try bench.channel.close().wait()
+        #expect(!bench.exchanges[1].isWanted)
+    }
+
     @Test func http10ClosesUnlessItAsksToStay() throws {
         let bench = try Bench()
         try bench.send("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -359,6 +411,98 @@ final class Dam: ChannelOutboundHandler, RemovableChannelHandler {
     func release(_ count: Int, context: ChannelHandlerContext) {
         for (data, promise) in held.prefix(count) { context.writeAndFlush(data, promise: promise) }
         held.removeFirst(min(count, held.count))
+    }
+}
+
+/// A socket whose client does not read: keeps what is written, and is not writable above a mark.
+final class Reservoir: ChannelDuplexHandler {
+    typealias InboundIn = Never
+    typealias OutboundIn = ByteBuffer
+    static let mark = 524_288
+    private let channel: EmbeddedChannel
+    private var held: [(data: NIOAny, count: Int, promise: EventLoopPromise<Void>?)] = []
+    private(set) var bytes = 0
+    private(set) var reads = 0
+
+    init(_ channel: EmbeddedChannel) { self.channel = channel }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        let count = unwrapOutboundIn(data).readableBytes
+        held.append((data, count, promise))
+        bytes += count
+        if bytes > Self.mark { set(false, context) }
+    }
+    func flush(context: ChannelHandlerContext) {}
+    func read(context: ChannelHandlerContext) { reads += 1 }
+
+    /// The client reads this many writes.
+    func release(_ count: Int, context: ChannelHandlerContext) {
+        let taken = held.prefix(count)
+        held.removeFirst(taken.count)
+        for write in taken {
+            bytes -= write.count
+            context.writeAndFlush(write.data, promise: write.promise)
+        }
+        if bytes < Self.mark / 4 { set(true, context) }
+    }
+
+    private func set(_ isWritable: Bool, _ context: ChannelHandlerContext) {
+        guard channel.isWritable != isWritable else { return }
+        channel.isWritable = isWritable
+        context.fireChannelWritabilityChanged()
+    }
+}
+
+@Suite struct NonReaderTests {
+    private func make(_ limits: HTTPLimits = HTTPLimits()) throws -> (Bench, Reservoir, ChannelHandlerContext) {
+        let bench = try Bench(limits: limits) {
+            Bench.reply($0, $0.head.target.string + String(repeating: ".", count: 2000))
+        }
+        let reservoir = Reservoir(bench.channel)
+        try bench.channel.pipeline.syncOperations.addHandler(reservoir, position: .first)
+        return (bench, reservoir, try bench.channel.pipeline.syncOperations.context(handler: reservoir))
+    }
+
+    private func requests(_ numbers: Range<Int>) -> String {
+        numbers.map { "GET /\($0) HTTP/1.1\r\nHost: h\r\n\r\n" }.joined()
+    }
+
+    @Test func whoPipelinesAndNeverReadsGetsABoundedNumberOfResponses() throws {
+        let (bench, reservoir, context) = try make()
+        bench.channel.pipeline.read()
+        #expect(reservoir.reads == 1)
+        for batch in 0..<50 { try bench.send(requests(batch * 100..<(batch + 1) * 100)) }
+        #expect(reservoir.bytes < Reservoir.mark + 4096)
+        // Nor is more taken from the socket, until the client reads.
+        bench.channel.pipeline.read()
+        #expect(reservoir.reads == 1)
+        var targets: [String] = []
+        for _ in 0..<100 where targets.count < 5000 {
+            reservoir.release(.max, context: context)
+            #expect(reservoir.bytes < Reservoir.mark + 4096)
+            targets += try bench.bodies().map { String($0.prefix { $0 != "." }) }
+        }
+        #expect(targets == (0..<5000).map { "/\($0)" })
+        #expect(reservoir.reads == 2)
+        #expect(!bench.isClosed)
+    }
+
+    @Test func whoNeverReadsIsCutHoweverMuchTheySend() throws {
+        var limits = HTTPLimits()
+        limits.writeMilliseconds = 10_000
+        let (bench, reservoir, context) = try make(limits)
+        try bench.send(requests(0..<5000))
+        // Whoever takes something now and then is not.
+        for _ in 0..<2 {
+            bench.pass(8000)
+            reservoir.release(100, context: context)
+        }
+        #expect(!bench.isClosed)
+        for _ in 0..<12 where !bench.isClosed {
+            try bench.send(requests(0..<1))
+            bench.pass(1000)
+        }
+        #expect(bench.isClosed)
     }
 }
 

@@ -12,6 +12,21 @@ final class Fixture: Sendable {
     let service: IdentityService
     let records: RecordStore
     private let delivered = Mutex("")
+    /// Run once, at the next use of randomness: an issuance draws its audit id after its checks and before it decides.
+    let atRandomness = Hook()
+
+    final class Hook: Sendable {
+        private let action = Mutex<(@Sendable () -> Void)?>(nil)
+        func set(_ body: @escaping @Sendable () -> Void) { action.withLock { $0 = body } }
+        var isSet: Bool { action.withLock { $0 != nil } }
+        func run() {
+            let body = action.withLock { action in
+                defer { action = nil }
+                return action
+            }
+            body?()
+        }
+    }
     var adminPassword: String { delivered.withLock { $0 } }
 
     final class Clock: Sendable {
@@ -37,19 +52,24 @@ final class Fixture: Sendable {
         folder = Self.temporaryFolder()
         clock = Clock()
         records = try RecordStore(path: folder + "/control.db", migrations: IdentityService.migrations)
-        service = try Self.makeService(records: records, folder: folder, clock: clock)
+        service = try Self.makeService(records: records, folder: folder, clock: clock, hook: atRandomness)
         _ = try service.bootstrap(services: Self.published, adminPassword: nil) { secret in
             delivered.withLock { $0 = String(decoding: secret.bytes, as: UTF8.self) }
         }
     }
 
-    static func makeService(records: RecordStore, folder: String, clock: Clock) throws -> IdentityService {
+    static func makeService(
+        records: RecordStore, folder: String, clock: Clock, hook: Hook = Hook(), tokenSeconds: Int64 = 3600
+    ) throws -> IdentityService {
         try IdentityService(
             records: records,
             configuration: IdentityConfiguration(
-                tokenSeconds: 3600, keyFolder: folder + "/keys", keyRotationSeconds: 86_400,
+                tokenSeconds: tokenSeconds, keyFolder: folder + "/keys", keyRotationSeconds: 86_400,
                 passwordCost: PasswordCost(log2N: 4, r: 1, p: 1), now: { clock.now },
-                randomBytes: IdentityConfiguration.systemRandomBytes))
+                randomBytes: { count in
+                    hook.run()
+                    return IdentityConfiguration.systemRandomBytes(count)
+                }))
     }
 
     deinit {

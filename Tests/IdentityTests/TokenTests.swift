@@ -222,7 +222,109 @@ import Testing
         try fixture.service.revoke(try fixture.admin().token, wholeChain: false)
         #expect(try fixture.service.maintain().revocationsRemoved == 0)
         fixture.clock.advance(3600 + Limits.expiredWindowSeconds + 1)
+        #expect(try fixture.service.maintain().revocationsRemoved == 0)
+        fixture.clock.advance(Limits.tokenSecondsMax - 3600)
         #expect(try fixture.service.maintain().revocationsRemoved == 1)
+    }
+
+    @Test func aRevocationOutlivesATokenThatWasMadeWhenLifetimesWereLonger() throws {
+        let fixture = try Fixture()
+        let generous = try Fixture.makeService(
+            records: fixture.records, folder: fixture.folder, clock: fixture.clock,
+            tokenSeconds: Limits.tokenSecondsMax)
+        defer { generous.stop() }
+        func long() throws -> String {
+            try generous.issue(
+                Authentication(
+                    password: (.name("admin", .standard), Secret(fixture.adminPassword)), token: nil, scope: .unscoped)
+            ).token
+        }
+        let revoked = try long()
+        let sound = try long()
+        try fixture.service.revoke(revoked, wholeChain: false)
+        fixture.clock.advance(3600 + Limits.expiredWindowSeconds + 1)
+        _ = try fixture.service.maintain()
+        #expect(try fixture.service.caller(token: revoked) == nil)
+        #expect(try fixture.service.caller(token: sound) != nil)
+    }
+
+    @Test func aSignInThatAPasswordChangeOvertookGivesNoToken() throws {
+        let fixture = try Fixture()
+        let (user, _) = try fixture.makeAnn()
+        let service = fixture.service
+        fixture.atRandomness.set {
+            do {
+                try service.setPassword(Secret("new"), of: .id(user.id))
+            } catch {
+                Issue.record("\(error)")
+            }
+        }
+        #expect(throws: IdentityError.unauthorized) { try fixture.signIn("ann", "pass") }
+        #expect(!fixture.atRandomness.isSet)
+        _ = try fixture.signIn("ann", "new")
+    }
+
+    @Test func aPasswordChangeThatAResetOvertookChangesNothing() throws {
+        let fixture = try Fixture()
+        let (user, _) = try fixture.makeAnn()
+        let service = fixture.service
+        fixture.atRandomness.set {
+            do {
+                try service.setPassword(Secret("reset"), of: .id(user.id))
+            } catch {
+                Issue.record("\(error)")
+            }
+        }
+        #expect(throws: IdentityError.unauthorized) {
+            try service.changePassword(userID: user.id, from: Secret("pass"), to: Secret("mine"))
+        }
+        #expect(!fixture.atRandomness.isSet)
+        _ = try fixture.signIn("ann", "reset")
+    }
+
+    enum TakenBack: CaseIterable { case token, chain, password, role }
+
+    @Test(arguments: TakenBack.allCases)
+    func aParentThatIsTakenBackWhileAChildIsMadeHasNone(_ what: TakenBack) throws {
+        let fixture = try Fixture()
+        let (user, _) = try fixture.makeAnn()
+        let parent = try fixture.signIn("ann", "pass", .standard).token
+        let service = fixture.service
+        fixture.atRandomness.set {
+            do {
+                switch what {
+                case .token: try service.revoke(parent, wholeChain: false)
+                case .chain: try service.revoke(parent, wholeChain: true)
+                case .password: try service.setPassword(Secret("new"), of: .id(user.id))
+                case .role: try service.withdraw(role: "member", user: "ann", project: "work")
+                }
+            } catch {
+                Issue.record("\(error)")
+            }
+        }
+        #expect(throws: IdentityError.unauthorized) {
+            try service.issue(Authentication(password: nil, token: parent, scope: .unscoped))
+        }
+        #expect(!fixture.atRandomness.isSet)
+    }
+
+    @Test func aProjectsTokensStayDeadWhenItIsEnabledAgain() throws {
+        let fixture = try Fixture()
+        let (_, project) = try fixture.makeAnn()
+        let token = try fixture.signIn("ann", "pass", .standard).token
+        let unscoped = try fixture.signIn("ann", "pass").token
+        for enabled in [false, true] {
+            _ = try fixture.service.updateProject(
+                id: project.id, ProjectChange(name: nil, description: nil, enabled: enabled))
+            #expect(try fixture.service.caller(token: token) == nil)
+        }
+        #expect(try fixture.service.caller(token: unscoped) != nil)
+        let later = try fixture.signIn("ann", "pass", .standard).token
+        #expect(try fixture.service.caller(token: later)?.project?.id == project.id)
+        // A change of anything else ends none.
+        _ = try fixture.service.updateProject(
+            id: project.id, ProjectChange(name: "works", description: "d", enabled: true))
+        #expect(try fixture.service.caller(token: later)?.project?.name == "works")
     }
 
     @Test(arguments: ["", "x", "gAAAAA", String(repeating: "A", count: 5000), "é", "gAAAAAB="])

@@ -62,6 +62,31 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         }
     }
 
+    @Test func anAccountHasNoMoreUploadsUnderWayThanItMay() async throws {
+        try await Rig.run(uploadsMax: 2) { rig in
+            #expect(try rig.call("PUT", account + "/c").status == 201)
+            // One after the other on one connection: each leaves its place before its answer.
+            let client = try Client(port: rig.port)
+            for _ in 0..<5 { #expect(try client.call("PUT", account + "/c/o", [:], [1]).status == 201) }
+            let uploads = try (0..<2).map { _ in try Client(port: rig.port) }
+            for (index, upload) in uploads.enumerated() {
+                upload.send(
+                    "PUT \(account)/c/u\(index) HTTP/1.1\r\nHost: h\r\nX-Auth-Token: owner\r\n"
+                        + "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+                // From here on the upload is under way.
+                #expect(try upload.readHead().hasPrefix("HTTP/1.1 100 "))
+            }
+            #expect(try rig.call("PUT", account + "/c/o", [:], [1]).status == 503)
+            // Who may not write here takes no place, and learns nothing of it.
+            #expect(try rig.call("PUT", account + "/c/o", [:], [1], token: "stranger").status == 403)
+            #expect(try rig.call("PUT", "/v1/AUTH_p2/c", token: "stranger").status == 201)
+            #expect(try rig.call("PUT", "/v1/AUTH_p2/c/o", [:], [1], token: "stranger").status == 201)
+            uploads[0].send([1, 2])
+            #expect(try uploads[0].readReply().status == 201)
+            #expect(try rig.call("PUT", account + "/c/o", [:], [1]).status == 201)
+        }
+    }
+
     @Test func whoMayNotIsToldSo() async throws {
         try await Rig.run { rig in
             #expect(try rig.call("PUT", account + "/c").status == 201)

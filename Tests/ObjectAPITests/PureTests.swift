@@ -43,6 +43,28 @@ private func endpoint(_ line: String) -> Endpoint? {
         ("GET /auth/v9", 404, nil),
     ]
 
+    @Test("a name has its longest length, for every verb", arguments: ["GET", "HEAD", "PUT", "POST", "DELETE"])
+    func lengths(_ verb: String) {
+        func name(_ count: Int) -> String { String(repeating: "n", count: count) }
+        func check(_ path: String, _ text: String?) {
+            guard case .refused(let status, let actual, _)? = endpoint("\(verb) /v1/\(path)") else {
+                #expect(text == nil, "\(path.utf8.count)")
+                return
+            }
+            #expect(actual == text)
+            #expect(status == 400)
+        }
+        check(name(256), nil)
+        check(name(257), "Account name length of 257 longer than 256")
+        check("a/" + name(256), nil)
+        check("a/" + name(257), "Container name length of 257 longer than 256")
+        check("a/c/" + name(1024), nil)
+        check("a/c/" + name(1025), "Object name length of 1025 longer than 1024")
+        // Counted as bytes, after decoding.
+        check("a/c/" + String(repeating: "%41", count: 1024), nil)
+        check("a/c/" + String(repeating: "%C3%A9", count: 513), "Object name length of 1026 longer than 1024")
+    }
+
     @Test("what is no resource has its status", arguments: refusals)
     func refusal(_ line: String, _ status: HTTPStatus, _ allow: Endpoint.StaticAllow?) {
         guard case .refused(let actual, _, let actualAllow)? = endpoint(line) else {

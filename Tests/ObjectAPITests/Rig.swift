@@ -23,7 +23,7 @@ final class Rig: Sendable {
 
     private init(
         folder: String, store: ChunkStore, threads: WorkThreads, group: MultiThreadedEventLoopGroup,
-        limits: HTTPLimits
+        limits: HTTPLimits, uploadsMax: Int
     ) async throws {
         self.folder = folder
         self.store = store
@@ -35,6 +35,7 @@ final class Rig: Sendable {
             configuration: ObjectServiceConfiguration(), store: { _ in store }, clock: clock, workThreads: threads)
         var configuration = ObjectServerConfiguration()
         configuration.listener.limits = limits
+        configuration.uploadsPerAccountMax = uploadsMax
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         server = ObjectServer(
@@ -45,7 +46,7 @@ final class Rig: Sendable {
 
     /// Runs `body` against a server of its own, and takes everything down after it.
     static func run(
-        limits: HTTPLimits = HTTPLimits(), _ body: @escaping @Sendable (Rig) throws -> Void
+        limits: HTTPLimits = HTTPLimits(), uploadsMax: Int = 256, _ body: @escaping @Sendable (Rig) throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.path + "/apus-api-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -57,7 +58,8 @@ final class Rig: Sendable {
             configuration: configuration, random: { (0..<$0).map { _ in UInt8.random(in: 0...255) } })
         let threads = WorkThreads(name: "api-test", count: 3, queueMax: 256)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-        let rig = try await Rig(folder: folder, store: store, threads: threads, group: group, limits: limits)
+        let rig = try await Rig(
+            folder: folder, store: store, threads: threads, group: group, limits: limits, uploadsMax: uploadsMax)
         let result = await onThread { Result { try body(rig) } }
         await rig.server.shutdown()
         try await group.shutdownGracefully()

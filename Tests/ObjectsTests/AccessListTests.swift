@@ -75,6 +75,18 @@ import Testing
         #expect(AccessList("*:u1").allows(Self.caller(project: nil), namesCount: true))
     }
 
+    /// é as one character and as two: equal strings to Swift, two identities to everybody else.
+    @Test func whatOnlyLooksTheSameIsSomebodyElse() throws {
+        let caller = Self.caller(user: "\u{e9}", roles: ["r\u{e9}"])
+        for (user, isSame) in [("\u{e9}", true), ("e\u{301}", false), ("e%CC%81", false), ("%C3%A9", true)] {
+            #expect(AccessList("p1:\(user)").allows(caller, namesCount: false) == isSame)
+            #expect(AccessList("p1:name-\(user)").allows(caller, namesCount: true) == isSame)
+            #expect(AccessList("r\(user)").allows(anyRoleOf: caller.roles) == isSame)
+        }
+        let access = try AccountAccess(json: "{\"admin\":[\"p1:e\u{301}\"],\"read-only\":[\"p1:\u{e9}\"]}")
+        #expect(access.level(of: caller, namesCount: false) == .readOnly)
+    }
+
     @Test func rolesStandAlone() {
         #expect(AccessList("a,backup").allows(anyRoleOf: ["backup"]))
         #expect(!AccessList("a,backup:x").allows(anyRoleOf: ["backup"]))

@@ -71,6 +71,21 @@ import Testing
         #expect(statuses(try bench(read: "p2:u2", by: foreign), Bench.stranger)[3] == 200)
     }
 
+    @Test func whoseNamesAListMeansIsKeptForEachListByItself() throws {
+        let foreign = Requester(caller: Bench.caller(domain: "other"), referer: nil)
+        let names = "name-p2:name-u2"
+        let foreignWrite = try bench(write: names, by: foreign)
+        #expect(foreignWrite.postContainer("c", [("X-Container-Read", names)]).status == 204)
+        #expect(statuses(foreignWrite, Bench.stranger) == [403, 200, 403, 200, 403, 403])
+        let homeWrite = try bench(write: names)
+        #expect(homeWrite.postContainer("c", [("X-Container-Read", names)], as: foreign).status == 204)
+        #expect(statuses(homeWrite, Bench.stranger) == [403, 403, 403, 403, 201, 202])
+        // A list that is gone leaves nothing behind for the next one.
+        #expect(homeWrite.postContainer("c", [("X-Remove-Container-Write", "x")]).status == 204)
+        #expect(homeWrite.postContainer("c", [("X-Container-Write", names)], as: foreign).status == 204)
+        #expect(statuses(homeWrite, Bench.stranger) == [403, 403, 403, 403, 403, 403])
+    }
+
     @Test func whoMayNotLearnsNothing() throws {
         let bench = try bench()
         for requester in [Bench.anonymous, Bench.stranger] {

@@ -9,6 +9,18 @@ package protocol Authenticator: Sendable {
     /// v1 auth: `user` is `project:user` (or `user`). nil if name or key are wrong. Slow by design (scrypt): only on
     /// the authenticator's own bounded threads, which `signIn` hops to itself.
     func signIn(v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void)
+    /// The same, for a client that may be gone by the time its turn comes: `isWanted`, asked on any thread right before
+    /// the work, is then false, and the answer may be anything.
+    func signIn(
+        v1User user: String, key: Secret, isWanted: @escaping @Sendable () -> Bool,
+        completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void)
+}
+
+extension Authenticator {
+    package func signIn(
+        v1User user: String, key: Secret, isWanted: @escaping @Sendable () -> Bool,
+        completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void
+    ) { signIn(v1User: user, key: key, completion: completion) }
 }
 
 /// What v1 auth answers with.

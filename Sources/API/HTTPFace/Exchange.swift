@@ -1,4 +1,5 @@
 package import NIOCore
+private import Synchronization
 
 /// One request and its response. Lives on the connection's event loop; after the connection is gone every call
 /// is harmless and does nothing.
@@ -9,7 +10,10 @@ package final class Exchange: @unchecked Sendable {
     package let id: RequestID
     let startNanoseconds: UInt64
     /// nil once the exchange is over.
-    var connection: HTTPConnection?
+    var connection: HTTPConnection? {
+        didSet { if connection == nil { isOver.store(true, ordering: .relaxed) } }
+    }
+    private let isOver = Atomic(false)
 
     enum Intake {
         /// Nobody has asked for the body yet.
@@ -44,6 +48,9 @@ package final class Exchange: @unchecked Sendable {
 
     /// False once the client is gone: work that is only for it may stop.
     package var isOpen: Bool { connection != nil }
+
+    /// The same for any thread: work that waits in a queue asks before it starts.
+    package var isWanted: Bool { !isOver.load(ordering: .relaxed) }
 
     /// Where completions for this exchange are to run.
     package var sink: LoopSink? { connection?.loopContext.sink }

@@ -9,7 +9,8 @@ import Primitives
 ///            \-> refusal -> lingering -> closed
 /// ```
 /// Requests that come before the last one's response wait unparsed in `pending`, and above
-/// `pipelinedBytesMax` in the socket.
+/// `pipelinedBytesMax` in the socket. So they do while the client does not take the responses: none is begun unless
+/// the channel is writable, which bounds what one connection can make the daemon hold.
 package final class HTTPConnection: ChannelDuplexHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundIn = ByteBuffer
@@ -28,6 +29,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
     private var isProcessing = false
     private var isReading = false
     private var needsFlush = false
+    private var unflushedBytes = 0
     private var corked = 0
     private var readHeld = false
     private var inputClosed = false
@@ -39,10 +41,14 @@ package final class HTTPConnection: ChannelDuplexHandler {
     private var timer: Scheduled<Void>?
     private var quietTicks: Int64 = 0
     private var sawActivity = false
+    /// The window over which a body's rate is judged: its ticks, and the bytes that came in it.
+    private var bodyTicks: Int64 = 0
     private var bodyBytes = 0
-    /// Pieces of streamed bodies that the socket has not taken yet, and whether it took one since the last tick.
+    /// Pieces of output that the socket has not taken yet, and whether it took one since the last tick.
     private var unwritten = 0
     private var sawProgress = false
+    /// Bytes of small responses since the last one whose going out is watched.
+    private var unwatchedBytes = 0
 
     package init(
         loopContext: LoopContext, limits: HTTPLimits, responder: any RequestResponder, telemetry: HTTPTelemetry,
@@ -83,16 +89,21 @@ package final class HTTPConnection: ChannelDuplexHandler {
         isReading = true
         sawActivity = true
         telemetry.received.add(bytes.readableBytes)
+        // The time of a head counts from its first byte, not from the last response.
+        if exchange == nil, lingering == nil, parser.isIdle(pending) { quietTicks = 0 }
         if pending.readableBytes == 0 { pending = bytes } else { pending.writeBuffer(&bytes) }
         process()
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {
         isReading = false
-        if needsFlush {
-            needsFlush = false
-            context.flush()
-        }
+        if needsFlush { flush() }
+    }
+
+    private func flush() {
+        needsFlush = false
+        unflushedBytes = 0
+        context?.flush()
     }
 
     package func read(context: ChannelHandlerContext) {
@@ -102,6 +113,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
             exchange?.onWritable?()
+            if exchange == nil { process() }
         }
     }
 
@@ -117,7 +129,8 @@ package final class HTTPConnection: ChannelDuplexHandler {
     // MARK: Input
 
     private var wantsBytes: Bool {
-        guard let exchange, lingering == nil else { return true }
+        if lingering != nil { return true }
+        guard let exchange else { return isWritable }
         switch exchange.intake {
         case .waiting, .done: return pending.readableBytes <= limits.pipelinedBytesMax
         case .streaming(_, let paused): return !paused
@@ -159,6 +172,8 @@ package final class HTTPConnection: ChannelDuplexHandler {
     }
 
     private func stepHead() -> Bool {
+        // A client that does not take its responses gets no more of them: `channelWritabilityChanged` goes on.
+        guard isWritable else { return false }
         switch parser.next(&pending) {
         case .needsMore:
             if inputClosed || loopContext.isDraining && parser.isIdle(pending) { closeAfterFlush() }
@@ -176,6 +191,8 @@ package final class HTTPConnection: ChannelDuplexHandler {
 
     private func begin(_ head: RequestHead) {
         quietTicks = 0
+        bodyTicks = 0
+        bodyBytes = 0
         let clock = Clock.read()
         let id = RequestID(seconds: clock.seconds, extra: head.value("x-trans-id-extra"), using: &loopContext.ids)
         let exchange = Exchange(head: head, id: id, startNanoseconds: clock.nanoseconds, connection: self)
@@ -294,12 +311,38 @@ package final class HTTPConnection: ChannelDuplexHandler {
     func write(_ bytes: ByteBuffer) {
         guard let context else { return }
         telemetry.sent.add(bytes.readableBytes)
-        if isReading || corked > 0 {
-            needsFlush = true
-            context.write(wrapOutboundOut(bytes), promise: nil)
-        } else {
-            context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+        // Now and then one is watched, so that a client that takes small responses slowly is seen to take them.
+        unwatchedBytes += bytes.readableBytes
+        var promise: EventLoopPromise<Void>?
+        if unwatchedBytes >= Self.pieceBytesMax {
+            unwatchedBytes = 0
+            promise = watch(context)
         }
+        if defersFlush(bytes.readableBytes) {
+            context.write(wrapOutboundOut(bytes), promise: promise)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
+        }
+    }
+
+    /// Whether a flush of what is written now, and was before, can wait for the end of a batch. Not when it has become
+    /// much: what TLS holds unflushed does not count for `isWritable`.
+    private func defersFlush(_ count: Int) -> Bool {
+        unflushedBytes += count
+        needsFlush = (isReading || corked > 0) && unflushedBytes < Self.unflushedBytesMax
+        if !needsFlush { unflushedBytes = 0 }
+        return needsFlush
+    }
+
+    /// A promise for one write whose going out is the client's progress.
+    private func watch(_ context: ChannelHandlerContext) -> EventLoopPromise<Void> {
+        unwritten += 1
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in
+            unwritten -= 1
+            sawProgress = true
+        }
+        return promise
     }
 
     /// Bytes of a streamed body, in pieces small enough that their going out shows a slow client's progress.
@@ -308,28 +351,20 @@ package final class HTTPConnection: ChannelDuplexHandler {
         telemetry.sent.add(part.readableBytes)
         var rest = part
         while let piece = rest.readSlice(length: min(rest.readableBytes, Self.pieceBytesMax)), piece.readableBytes > 0 {
-            unwritten += 1
-            let promise = context.eventLoop.makePromise(of: Void.self)
-            promise.futureResult.assumeIsolated().whenComplete { [self] _ in
-                unwritten -= 1
-                sawProgress = true
-            }
-            context.write(wrapOutboundOut(piece), promise: promise)
+            context.write(wrapOutboundOut(piece), promise: watch(context))
         }
-        if isReading || corked > 0 { needsFlush = true } else { context.flush() }
+        if !defersFlush(part.readableBytes) { context.flush() }
     }
 
     private static let pieceBytesMax = 131_072
+    private static let unflushedBytesMax = 524_288
 
     /// Holds flushes back until `uncork`.
     func cork() { corked += 1 }
 
     func uncork() {
         corked -= 1
-        if corked == 0, needsFlush, !isReading {
-            needsFlush = false
-            context?.flush()
-        }
+        if corked == 0, needsFlush, !isReading { flush() }
     }
 
     /// Date, the ids, and whether the connection ends with this response.
@@ -354,7 +389,21 @@ package final class HTTPConnection: ChannelDuplexHandler {
     private func bodyIsTooMuch(_ exchange: Exchange) -> Bool {
         if case .done = exchange.intake { return false }
         if exchange.head.expectsContinue, !exchange.sentContinue { return true }
-        return (parser.remainingLength ?? 0) > limits.drainBytesMax
+        if let left = parser.remainingLength { return left > limits.drainBytesMax }
+        // Nobody knows how much of a chunked body is to come, and a connection that was promised must not be closed
+        // later: only one whose end is here already is read to it.
+        guard parser.isInBody else { return false }
+        var rest = pending
+        var ahead = parser
+        var count = 0
+        while count <= limits.drainBytesMax {
+            switch ahead.next(&rest) {
+            case .body(let bytes): count += bytes.readableBytes
+            case .end: return false
+            case .needsMore, .failure, .head: return true
+            }
+        }
+        return true
     }
 
     func responseEnded(_ exchange: Exchange) {
@@ -388,7 +437,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
 
     private func record(_ exchange: Exchange) {
         telemetry.record(
-            verb: exchange.head.verb, target: { Redaction.target(exchange.head.target.storage) },
+            verb: exchange.head.verb, target: { Redaction.bytes(exchange.head.target.storage) },
             status: exchange.status, bytes: exchange.bytesSent,
             nanoseconds: Clock.read().nanoseconds &- exchange.startNanoseconds, id: exchange.id)
     }
@@ -409,7 +458,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
         let bytes = builder.buffer.readableBytes
         write(builder.buffer)
         telemetry.record(
-            verb: .other("-"), target: { "-" }, status: refusal.status, bytes: bytes, nanoseconds: 0, id: id)
+            verb: .other("-"), target: { [0x2d] }, status: refusal.status, bytes: bytes, nanoseconds: 0, id: id)
         linger()
     }
 
@@ -432,8 +481,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
         lingering = limits.lingerBytesMax
         pending = ByteBuffer()
         quietTicks = 0
-        needsFlush = false
-        context.flush()
+        flush()
         if inputClosed { return closeNow() }
         if !isTLS { context.close(mode: .output, promise: nil) }
         releaseRead()
@@ -503,9 +551,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
         guard timer != nil else { return }
         scheduleTick()
         let active = sawActivity
-        let bytes = bodyBytes
         sawActivity = false
-        bodyBytes = 0
         func isOver(_ milliseconds: Int64) -> Bool {
             quietTicks += 1
             return quietTicks * limits.tickMilliseconds >= milliseconds
@@ -514,8 +560,8 @@ package final class HTTPConnection: ChannelDuplexHandler {
             if isOver(limits.lingerMilliseconds) { closeNow() }
             return
         }
-        if unwritten > 0, exchange.map({ !isReceiving($0) }) ?? true {
-            // Somebody is taking a body, or ought to be; that the next request does not come yet is no wonder.
+        if unwritten > 0 || !isWritable, exchange.map({ !isReceiving($0) }) ?? true {
+            // Somebody is taking responses, or ought to be; that the next request does not come yet is no wonder.
             if sawProgress {
                 quietTicks = 0
             } else if isOver(limits.writeMilliseconds) {
@@ -535,10 +581,14 @@ package final class HTTPConnection: ChannelDuplexHandler {
             return
         }
         if isReceiving(exchange) {
-            if Int64(bytes) * 1000 >= Int64(limits.bodyRateMin) * limits.tickMilliseconds {
-                quietTicks = 0
-            } else if isOver(limits.bodyMilliseconds) {
-                fail(exchange, .timedOut)
+            // Judged over the whole window: a burst now and then does not start it afresh.
+            bodyTicks += 1
+            let elapsed = bodyTicks * limits.tickMilliseconds
+            if elapsed >= limits.bodyMilliseconds {
+                let isSlow = Int64(bodyBytes) * 1000 < Int64(limits.bodyRateMin) * elapsed
+                bodyTicks = 0
+                bodyBytes = 0
+                if isSlow { fail(exchange, .timedOut) }
             }
         } else {
             quietTicks = 0

@@ -29,7 +29,7 @@ package struct HTTPLimits: Sendable, Hashable {
     package var idleMilliseconds: Int64 = 75_000
     /// From a request's first byte to the end of its head: 408.
     package var headMilliseconds: Int64 = 30_000
-    /// A body slower than `bodyRateMin` for this long: 408.
+    /// A body that comes slower than `bodyRateMin` on the average of a window of this length: 408.
     package var bodyMilliseconds: Int64 = 60_000
     /// Bytes a second.
     package var bodyRateMin = 1024

@@ -22,12 +22,12 @@ package final class HTTPServer: Sendable {
     ///   - seed: of the request ids.
     package init(
         name: String, configuration: ListenerConfiguration, group: any EventLoopGroup,
-        responder: any RequestResponder, metrics: MetricsRegistry, logger: Logger, seed: UInt64
+        responder: any RequestResponder, metrics: MetricsRegistry, logger: Logger, requestLog: RequestLog?, seed: UInt64
     ) {
         self.configuration = configuration
         self.group = group
         self.responder = responder
-        telemetry = HTTPTelemetry(name: name, metrics: metrics, logger: logger)
+        telemetry = HTTPTelemetry(name: name, metrics: metrics, logger: logger, requestLog: requestLog)
         var loops: [ObjectIdentifier: LoopContext] = [:]
         var seeds = IDGenerator(seed: seed)
         for loop in group.makeIterator() {

@@ -13,10 +13,14 @@ package final class HTTPTelemetry: Sendable {
     let turnedAway: Counter
     let timeouts: Counter
     private let logger: Logger
+    private let requestLog: RequestLog?
 
-    /// - Parameter name: begins every metric's name, e.g. `object`.
-    package init(name: String, metrics: MetricsRegistry, logger: Logger) {
+    /// - Parameters:
+    ///   - name: begins every metric's name, e.g. `object`.
+    ///   - requestLog: takes the lines of requests that went well; nil: the logger does.
+    package init(name: String, metrics: MetricsRegistry, logger: Logger, requestLog: RequestLog?) {
         self.logger = logger
+        self.requestLog = requestLog
         requests = Self.verbs.flatMap { verb in
             (0..<6).map { hundred in
                 // No such thing as status 0xx; the slot keeps the arithmetic plain.
@@ -46,7 +50,7 @@ package final class HTTPTelemetry: Sendable {
     }
 
     func record(
-        verb: HTTPVerb, target: () -> String, status: HTTPStatus, bytes: Int, nanoseconds: UInt64, id: RequestID
+        verb: HTTPVerb, target: () -> [UInt8], status: HTTPStatus, bytes: Int, nanoseconds: UInt64, id: RequestID
     ) {
         let index =
             switch verb {
@@ -63,10 +67,17 @@ package final class HTTPTelemetry: Sendable {
         durations[index].observe(nanoseconds)
         let level: Logger.Level = status.code >= 500 ? .warning : .info
         guard logger.logLevel <= level else { return }
+        if level == .info, let requestLog {
+            requestLog.add(
+                verb: verb, target: target(), status: Int(status.code), bytes: bytes, microseconds: nanoseconds / 1000,
+                id: id)
+            return
+        }
         logger.log(
             level: level, "request",
             metadata: [
-                "method": "\(verb)", "path": "\(target())", "status": "\(status)", "bytes": "\(bytes)",
+                "method": "\(verb)", "path": "\(String(decoding: target(), as: UTF8.self))", "status": "\(status)",
+                "bytes": "\(bytes)",
                 "duration_us": "\(nanoseconds / 1000)", "req_id": "\(id)",
             ])
     }
@@ -76,6 +87,11 @@ package final class HTTPTelemetry: Sendable {
 package enum Redaction {
     /// The target with the value of every parameter that may be a signature, key or token replaced, and with
     /// nothing in it but printable ASCII; cut at 2 KiB.
+    package static func bytes(_ raw: [UInt8]) -> [UInt8] {
+        // Without a query there is nothing to redact; the log escapes what is not printable.
+        raw.contains(0x3f) ? Array(target(raw).utf8) : raw
+    }
+
     package static func target(_ raw: [UInt8]) -> String {
         let question = raw.firstIndex(of: 0x3f) ?? raw.endIndex
         var out = printable(raw[..<question])

@@ -40,6 +40,17 @@ package struct RequestID: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    func append(to bytes: inout [UInt8]) {
+        withUnsafeTemporaryAllocation(byteCount: 34, alignment: 1) { out in
+            write(into: out)
+            bytes.append(contentsOf: out)
+        }
+        if let extra {
+            bytes.append(0x2d)
+            bytes.append(contentsOf: extra.utf8)
+        }
+    }
+
     private func write(into out: UnsafeMutableRawBufferPointer) {
         let digits: StaticString = "0123456789abcdef"
         out[0] = 0x74

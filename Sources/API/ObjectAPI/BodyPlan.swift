@@ -15,7 +15,7 @@ package struct BodyPlan: Sendable {
     }
 
     /// Frames that one job on a work thread reads.
-    package static let framesPerBatch = 4
+    package static let framesPerBatch = 8
 
     private var segments: [Segment]
     private var position = 0

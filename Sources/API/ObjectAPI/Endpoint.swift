@@ -70,14 +70,15 @@ package enum Endpoint: Sendable, Hashable {
         let container = parts.count > 2 ? parts[2] : []
         let object = parts.count > 3 ? parts[3] : []
         if account.isEmpty { return parts.count > 2 ? notFound : badURL }
-        if container.isEmpty {
-            // `/v1/a//o` is wrong, but so is `/v1/a//`: there is an element behind the empty one.
-            guard parts.count <= 3 else { return notFound }
-            return onAccount(verb, ObjectPath(account: Bytes(account)))
-        }
-        if object.isEmpty { return onContainer(verb, ObjectPath(account: Bytes(account), container: Bytes(container))) }
-        return onObject(
-            verb, ObjectPath(account: Bytes(account), container: Bytes(container), object: Bytes(object)))
+        // `/v1/a//o` is wrong, but so is `/v1/a//`: there is an element behind the empty one.
+        if container.isEmpty, parts.count > 3 { return notFound }
+        let resource = ObjectPath(
+            account: Bytes(account), container: container.isEmpty ? nil : Bytes(container),
+            object: object.isEmpty ? nil : Bytes(object))
+        // Here, so that no name of any other length is ever looked up.
+        if let refusal = resource.lengthRefusal { return .refused(400, refusal, allow: nil) }
+        if container.isEmpty { return onAccount(verb, resource) }
+        return object.isEmpty ? onContainer(verb, resource) : onObject(verb, resource)
     }
 
     private static let notFound = Endpoint.refused(404, HTTPStatus(404).explanation, allow: nil)

@@ -151,8 +151,12 @@ extension ObjectResponder {
                     put.abort()
                     return self.refuse(exchange, .lengthRequired, path)
                 }
+                guard let place = self.uploads.enter(path.account) else {
+                    put.abort()
+                    return self.refuse(exchange, 503, "Too many uploads to this account are under way.")
+                }
                 exchange.streamBody(
-                    to: ObjectUpload(exchange: exchange, put: put) { self.answer($0, $1, path) })
+                    to: ObjectUpload(exchange: exchange, put: put, place: place) { self.answer($0, $1, path) })
             }
         }
     }
@@ -198,6 +202,7 @@ extension ObjectResponder {
         _ sink: LoopSink
     ) {
         guard let headers = headersOfWrite(exchange) else { return }
+        if let refusal = source.lengthRefusal ?? destination.lengthRefusal { return refuse(exchange, 400, refusal) }
         // A copy has no body; that a chunked one is empty shows when it ends.
         exchange.collectBody(max: 0) { result in
             switch result {

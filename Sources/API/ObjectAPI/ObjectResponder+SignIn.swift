@@ -18,7 +18,7 @@ extension ObjectResponder {
             }
         }
         let account = user.split(separator: ":", maxSplits: 1).first.map(String.init) ?? "unknown"
-        authenticator.signIn(v1User: user, key: Secret(key)) { result in
+        authenticator.signIn(v1User: user, key: Secret(key), isWanted: { exchange.isWanted }) { result in
             sink.wake([{ self.signedIn(exchange, account, result) }])
         }
     }

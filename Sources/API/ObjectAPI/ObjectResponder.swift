@@ -14,6 +14,7 @@ package final class ObjectResponder: RequestResponder {
     let configuration: ObjectServerConfiguration
     let infoDocument: String
     let damaged: Counter
+    let uploads: UploadPlaces
 
     package init(
         service: ObjectService, authenticator: any Authenticator, workThreads: WorkThreads,
@@ -22,6 +23,7 @@ package final class ObjectResponder: RequestResponder {
         self.service = service
         self.authenticator = authenticator
         threads = workThreads
+        uploads = UploadPlaces(perAccountMax: configuration.uploadsPerAccountMax)
         self.configuration = configuration
         infoDocument = InfoDocument.json(
             policyName: service.configuration.policyName, headerCountMax: configuration.listener.limits.headerCountMax)

@@ -10,6 +10,8 @@ package struct ObjectServerConfiguration: Sendable {
     package var listener = ListenerConfiguration()
     /// `scheme://host[:port]` that v1 auth publishes as the storage URL's base; nil: what the client's Host header says.
     package var publicURL: String?
+    /// Uploads to one account at a time; further ones are answered with 503. Each holds some MiB of memory.
+    package var uploadsPerAccountMax = 256
     package init() {}
 }
 
@@ -24,17 +26,18 @@ package final class ObjectServer: Sendable {
     /// - Parameters:
     ///   - group: event loops; they must outlive the server.
     ///   - logger: one line a request at `info` (`warning` for 5xx), without secrets.
+    ///   - requestLog: takes the lines at `info` instead, if there is one.
     ///   - seed: of the transaction ids; random, different at every start.
     package init(
         configuration: ObjectServerConfiguration, service: ObjectService, authenticator: any Authenticator,
-        workThreads: WorkThreads, group: any EventLoopGroup, metrics: MetricsRegistry, logger: Logger, seed: UInt64
+        workThreads: WorkThreads, group: any EventLoopGroup, metrics: MetricsRegistry, logger: Logger, requestLog: RequestLog? = nil, seed: UInt64
     ) {
         let responder = ObjectResponder(
             service: service, authenticator: authenticator, workThreads: workThreads, configuration: configuration,
             metrics: metrics)
         server = HTTPServer(
             name: "object", configuration: configuration.listener, group: group, responder: responder,
-            metrics: metrics, logger: logger, seed: seed)
+            metrics: metrics, logger: logger, requestLog: requestLog, seed: seed)
     }
 
     /// Binds and serves; returns the port. Throws when the address is taken or a TLS file can't be used.

@@ -14,6 +14,8 @@ final class ObjectStreamer: @unchecked Sendable {
     /// The response's head, until the first bytes are there.
     private var head: ResponseBuilder?
     private var isReading = false
+    /// A batch that was read while the one before it is still going out.
+    private var waiting: Result<[ByteBuffer], ChunkError>?
     private let onDamage: (Exchange) -> Void
 
     init(
@@ -35,8 +37,16 @@ final class ObjectStreamer: @unchecked Sendable {
     }
 
     private func next() {
-        guard exchange.isOpen else { return exchange.whenWritable(nil) }
-        if !isReading, head == nil, !plan.isAtEnd, exchange.isWritable { _ = read(isFirst: false) }
+        guard exchange.isOpen else {
+            waiting = nil
+            return exchange.whenWritable(nil)
+        }
+        if let result = waiting, exchange.isWritable {
+            waiting = nil
+            deliver(result)
+        }
+        // Reads run one batch ahead of the socket, so that neither waits for the other.
+        if !isReading, waiting == nil, head == nil, !plan.isAtEnd, exchange.isOpen { _ = read(isFirst: false) }
     }
 
     private func read(isFirst: Bool) -> Bool {
@@ -60,6 +70,11 @@ final class ObjectStreamer: @unchecked Sendable {
     private func arrived(_ result: Result<[ByteBuffer], ChunkError>) {
         isReading = false
         guard exchange.isOpen else { return }
+        if head != nil || exchange.isWritable { deliver(result) } else { waiting = result }
+        next()
+    }
+
+    private func deliver(_ result: Result<[ByteBuffer], ChunkError>) {
         switch result {
         case .failure:
             if head != nil {
@@ -76,7 +91,6 @@ final class ObjectStreamer: @unchecked Sendable {
             } else {
                 exchange.sendParts(parts)
             }
-            next()
         }
     }
 

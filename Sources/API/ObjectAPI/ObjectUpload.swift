@@ -8,15 +8,22 @@ final class ObjectUpload: BodyConsumer, @unchecked Sendable {
     // SAFETY: confined to the exchange's event loop; `onReady` comes back to it through the sink.
     private let exchange: Exchange
     private let put: any ObjectPut
+    private let place: UploadPlaces.Place
     private let answer: (Exchange, Result<WriteOutcome, ObjectError>) -> Void
     private var isOver = false
 
     init(
-        exchange: Exchange, put: any ObjectPut, answer: @escaping (Exchange, Result<WriteOutcome, ObjectError>) -> Void
+        exchange: Exchange, put: any ObjectPut, place: UploadPlaces.Place,
+        answer: @escaping (Exchange, Result<WriteOutcome, ObjectError>) -> Void
     ) {
         self.exchange = exchange
         self.put = put
-        self.answer = answer
+        self.place = place
+        // Left before the answer goes out: whoever has it may begin the next one.
+        self.answer = { exchange, result in
+            place.leave()
+            answer(exchange, result)
+        }
     }
 
     func received(_ bytes: ByteBuffer) -> Bool {
@@ -41,6 +48,7 @@ final class ObjectUpload: BodyConsumer, @unchecked Sendable {
     func failed(_ failure: BodyFailure) {
         guard !isOver else { return }
         isOver = true
+        place.leave()
         put.abort()
     }
 }

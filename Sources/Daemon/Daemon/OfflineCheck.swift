@@ -53,6 +53,11 @@ package enum OfflineCheck {
 
     private static func checkControl(_ folder: DataFolder, _ report: inout Report) {
         do {
+            guard try folder.has(DataFolder.databaseName) else {
+                report.lines.append("PROBLEM: control.db is gone; copy the newest control.db.backup file to it")
+                report.isSound = false
+                return
+            }
             let records = try RecordStore(path: folder.databasePath, migrations: IdentityService.migrations)
             try records.close()
             report.lines.append("control.db: sound.")

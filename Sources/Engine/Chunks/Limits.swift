@@ -29,6 +29,8 @@ package enum Limits {
     /// An upload's blocks between the socket and the disk.
     static let uploadBlockBytes = 1 << 20
     static let uploadBlocksInFlightMax = 4
+    /// Frames that a reader asks the disk for ahead of its stream.
+    static let prefetchFrames = 32
     /// Blocks kept for the next upload.
     static let idleUploadBlocksMax = 16
     /// Frames in a map leaf, and leaves in a map: 8 GiB, over the largest object of the API.

@@ -32,6 +32,11 @@ enum Lookups {
         }
     }
 
+    static func passwordHash(_ db: Database, userID: String) throws -> String? {
+        try String.fetchOne(
+            db.cachedStatement(sql: "SELECT password_hash FROM users WHERE id = ?"), arguments: [userID])
+    }
+
     static func role(_ db: Database, id: String) throws -> Role? {
         try one(db, "SELECT * FROM roles WHERE id = ?", [id], role)
     }

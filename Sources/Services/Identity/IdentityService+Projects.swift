@@ -74,21 +74,32 @@ extension IdentityService {
         }
     }
 
+    /// Being disabled ends every token on the project, for good: enabling it again brings none back.
     package func updateProject(id: String, _ change: ProjectChange) throws(IdentityError) -> Project {
-        var project = try self.project(.id(id))
-        if let name = change.name {
-            try checkName(name, max: Limits.projectNameMax)
-            project.name = name
-        }
+        if let name = change.name { try checkName(name, max: Limits.projectNameMax) }
         try checkDescription(change.description)
-        project.description = change.description ?? project.description
-        project.enabled = change.enabled ?? project.enabled
-        return try naming("project", project.name, domainID: project.domainID) { () throws(IdentityError) in
+        // Only for the refusal's text: a project never changes its domain.
+        let domainID = try self.project(.id(id)).domainID
+        return try naming("project", change.name ?? id, domainID: domainID) { () throws(IdentityError) in
             try write { db in
+                guard var project = try Lookups.project(db, .id(id)) else {
+                    throw IdentityError.notFound(kind: "project", id: id)
+                }
+                let wasEnabled = project.enabled
+                project.name = change.name ?? project.name
+                project.description = change.description ?? project.description
+                project.enabled = change.enabled ?? project.enabled
                 try db.execute(
                     sql: "UPDATE projects SET name = ?, description = ?, enabled = ? WHERE id = ?",
                     arguments: [project.name, project.description, project.enabled, id])
-                guard db.changesCount == 1 else { throw IdentityError.notFound(kind: "project", id: id) }
+                if wasEnabled, !project.enabled {
+                    // Whoever held a role here before and does not now lost their tokens with it.
+                    let holders = try String.fetchAll(
+                        db,
+                        sql: "SELECT DISTINCT user_id FROM assignments WHERE target_kind = 'project' AND target_id = ?",
+                        arguments: [id])
+                    for holder in holders { try self.revoke(db, .grant(user: holder, .project(id))) }
+                }
                 return project
             }
         }

@@ -12,7 +12,9 @@ extension IdentityService {
     }
 
     func revoke(_ db: Database, _ subject: Revocations.Subject) throws {
-        try Revocations.add(db, subject, now: now, lifetime: configuration.tokenSeconds)
+        // Not the lifetime configured now: tokens are about that were made while it was longer.
+        let lifetime = max(configuration.tokenSeconds, Limits.tokenSecondsMax)
+        try Revocations.add(db, subject, now: now, lifetime: lifetime)
     }
 
     /// What `maintain` did.

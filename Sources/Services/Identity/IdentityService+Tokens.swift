@@ -11,16 +11,20 @@ extension IdentityService {
             throw .invalid("'methods' names no method that is configured")
         }
         var userID: String?
+        var basis = Basis()
         var methods: Set<TokenPayload.Method> = []
         var expiresAt = now + configuration.tokenSeconds
         var chain: [UInt8]?
         if let (reference, password) = authentication.password {
-            userID = try verify(password, of: reference)
+            let verified = try verify(password, of: reference)
+            userID = verified.id
+            basis.hash = verified.hash
             methods.insert(.password)
         }
         if let token = authentication.token {
             let (payload, parent) = try validatePayload(token)
             guard userID == nil || userID == parent.user.id else { throw .unauthorized }
+            basis.parent = (payload, parent.issuedAt)
             userID = parent.user.id
             for method in TokenPayload.Method.allCases where payload.methods & method.bit != 0 {
                 methods.insert(method)
@@ -34,7 +38,8 @@ extension IdentityService {
         let audit = [configuration.randomBytes(16)] + (chain.map { [$0] } ?? [])
         let mask = TokenPayload.mask(methods)
         let issuance = try read { db in
-            try self.resolve(
+            try self.check(db, basis, userID: userID)
+            return try self.resolve(
                 db, userID: userID, scope: authentication.scope, methods: mask, expiresAt: expiresAt, audit: audit)
         }
         guard let primary = keys.current.first else { throw .keyRepository("no primary key") }
@@ -45,23 +50,41 @@ extension IdentityService {
         return IssuedToken(token: token, info: issuance.info)
     }
 
-    /// The user's id if the password is theirs and they may sign in.
-    func verify(_ password: Secret, of reference: UserReference) throws(IdentityError) -> String {
+    /// The user's id if the password is theirs and they may sign in, and the hash that it was compared with: by the
+    /// time that hashing is through, it may be another password's.
+    func verify(
+        _ password: Secret, of reference: UserReference
+    ) throws(IdentityError) -> (id: String, hash: String) {
         let found = try read { db -> (id: String, hash: String?, enabled: Bool)? in
             guard let user = try Lookups.user(db, reference),
                 let domain = try Lookups.domain(db, .id(user.domainID))
             else { return nil }
-            let hash = try String.fetchOne(
-                db.cachedStatement(sql: "SELECT password_hash FROM users WHERE id = ?"), arguments: [user.id])
-            return (user.id, hash, user.enabled && domain.enabled)
+            return (user.id, try Lookups.passwordHash(db, userID: user.id), user.enabled && domain.enabled)
         }
         let known = found?.hash.flatMap { PasswordHash(text: $0) }
         // Too long or empty is wrong, but is hashed all the same, as something of a fair length.
         let fits = (1...Limits.passwordBytesMax).contains(password.bytes.count)
         let candidate = fits ? password : Secret("-")
         let matches = try (known ?? decoyHash).matches(candidate)
-        guard let found, known != nil, matches, fits, found.enabled else { throw .unauthorized }
-        return found.id
+        guard let found, let hash = found.hash, known != nil, matches, fits, found.enabled else { throw .unauthorized }
+        return (found.id, hash)
+    }
+
+    /// What a token is made from, as it was when it was checked.
+    private struct Basis {
+        var hash: String?
+        var parent: (payload: TokenPayload, issuedAt: Int64)?
+    }
+
+    /// Checks again, in the transaction that decides on the token, what may have been taken back since: the new token is
+    /// dated after every revocation that this transaction sees, so none of them would end it.
+    private func check(_ db: Database, _ basis: Basis, userID: String) throws {
+        if let hash = basis.hash, try Lookups.passwordHash(db, userID: userID) != hash {
+            throw IdentityError.unauthorized
+        }
+        if let parent = basis.parent, try Revocations.covers(db, parent.payload, issuedAt: parent.issuedAt) {
+            throw IdentityError.unauthorized
+        }
     }
 
     fileprivate struct Issuance {
@@ -97,8 +120,6 @@ extension IdentityService {
         // Times have whole seconds: a token made in the second of a revocation is dated after it.
         let issuedAt = max(now, try Revocations.latest(db, userID: userID).map { $0 + 1 } ?? 0)
         guard let info = try Validation.info(db, payload, issuedAt: issuedAt) else { throw IdentityError.unauthorized }
-        // A parent that was revoked since it was checked has no children.
-        guard try !Revocations.covers(db, payload, issuedAt: issuedAt) else { throw IdentityError.unauthorized }
         return Issuance(payload: payload, info: info)
     }
 }

@@ -127,8 +127,15 @@ extension IdentityService {
     package func changePassword(
         userID: String, from original: Secret, to password: Secret
     ) throws(IdentityError) {
-        guard try verify(original, of: .id(userID)) == userID else { throw .unauthorized }
-        try setPassword(password, of: .id(userID))
+        let verified = try verify(original, of: .id(userID))
+        let newHash = try hash(password)
+        try write { db in
+            // Hashing takes its time, and an operator may have reset the password meanwhile: theirs stays.
+            guard try Lookups.passwordHash(db, userID: userID) == verified.hash else {
+                throw IdentityError.unauthorized
+            }
+            try self.store(db, newHash, userID: userID)
+        }
     }
 
     /// Sets a random password and returns it, for the operator to hand on. Slow.

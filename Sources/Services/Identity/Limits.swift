@@ -2,6 +2,8 @@
 package enum Limits {
     /// A token that is longer was not made here.
     package static let tokenBytesMax = 255
+    /// The longest life that a token can be configured to have.
+    package static let tokenSecondsMax: Int64 = 604_800
     package static let passwordBytesMax = 1024
     package static let userNameMax = 255
     package static let projectNameMax = 64

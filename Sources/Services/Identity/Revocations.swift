@@ -35,7 +35,7 @@ enum Revocations {
         }
     }
 
-    /// - Parameter lifetime: how long a token lives at most; after that the row says nothing more and is removed.
+    /// - Parameter lifetime: how long any token lives at most, under whatever configuration it was made; after that the row says nothing more and is removed.
     static func add(_ db: Database, _ subject: Subject, now: Int64, lifetime: Int64) throws {
         try db.execute(sql: "DELETE FROM revocations WHERE expires_at < ?", arguments: [now])
         let (kind, name) = subject.key

@@ -87,8 +87,9 @@ package struct AccessList: Sendable, Hashable {
     ///
     /// - Parameter namesCount: the list speaks of names in the default domain, and the caller lives there too.
     package func allows(_ caller: Caller, namesCount: Bool) -> Bool {
-        var identities: Set<String>?
-        for case .group(let text) in items where text.utf8.contains(UInt8(ascii: ":")) || text.contains("%") {
+        var identities: Set<Bytes>?
+        for case .group(let text) in items
+        where text.utf8.contains(UInt8(ascii: ":")) || text.utf8.contains(UInt8(ascii: "%")) {
             if identities == nil { identities = Self.identities(of: caller, namesCount: namesCount) }
             if identities!.contains(Self.decoded(text)) { return true }
         }
@@ -98,13 +99,15 @@ package struct AccessList: Sendable, Hashable {
     /// Whether one of the roles stands in the list by itself.
     package func allows(anyRoleOf roles: Set<String>) -> Bool {
         items.contains { item in
-            if case .group(let text) = item { return roles.contains(Self.decoded(text)) }
-            return false
+            guard case .group(let text) = item else { return false }
+            let role = Self.decoded(text)
+            return roles.contains { Bytes($0) == role }
         }
     }
 
-    /// Every `project:user` that means this caller.
-    static func identities(of caller: Caller, namesCount: Bool) -> Set<String> {
+    /// Every `project:user` that means this caller. As bytes, since strings that only look the same (é in one character
+    /// or two) are equal to Swift, and two users to Identity.
+    static func identities(of caller: Caller, namesCount: Bool) -> Set<Bytes> {
         var users = ["*", caller.user.id]
         var projects = ["*"]
         if let project = caller.project { projects.append(project.id) }
@@ -112,18 +115,18 @@ package struct AccessList: Sendable, Hashable {
             users.append(caller.user.name)
             if let project = caller.project { projects.append(project.name) }
         }
-        var out: Set<String> = []
+        var out: Set<Bytes> = []
         for project in projects {
-            for user in users { out.insert(project + ":" + user) }
+            for user in users { out.insert(Bytes(project + ":" + user)) }
         }
         return out
     }
 
-    static func decoded(_ text: String) -> String {
+    static func decoded(_ text: String) -> Bytes {
         guard text.utf8.contains(UInt8(ascii: "%")), let bytes = PercentCoding.decode(Array(text.utf8)) else {
-            return text
+            return Bytes(text)
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return Bytes(bytes)
     }
 
     /// The host of a URL in lower case, `unknown` when there is none.

@@ -37,12 +37,12 @@ package struct AccountAccess: Sendable, Hashable {
     package func level(of caller: Caller, namesCount: Bool) -> Level {
         var identities = AccessList.identities(of: caller, namesCount: namesCount)
         if let project = caller.project {
-            identities.insert(project.id)
-            if namesCount { identities.insert(project.name) }
+            identities.insert(Bytes(project.id))
+            if namesCount { identities.insert(Bytes(project.name)) }
         }
         var best = Level.none
         for (name, level) in Self.levels where level > best {
-            if lists[name, default: []].contains(where: identities.contains) { best = level }
+            if lists[name, default: []].contains(where: { identities.contains(Bytes($0)) }) { best = level }
         }
         return best
     }

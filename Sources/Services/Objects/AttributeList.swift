@@ -23,9 +23,12 @@ struct AttributeList: Sendable, Hashable {
         static let robots: UInt8 = 6
         static let readAccess: UInt8 = 16
         static let writeAccess: UInt8 = 17
-        /// Whoever wrote the access list speaks of the default domain: names in it count. Empty value.
-        static let namesCount: UInt8 = 18
+        /// Whoever wrote the read list speaks of the default domain: names in it count. Empty value.
+        static let readNamesCount: UInt8 = 18
         static let accountAccess: UInt8 = 19
+        /// The same as `readNamesCount` for the write list, and for the account's.
+        static let writeNamesCount: UInt8 = 20
+        static let accountNamesCount: UInt8 = 21
     }
 
     var attributes: [Attribute] = []

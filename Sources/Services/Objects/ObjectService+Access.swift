@@ -68,16 +68,18 @@ extension ObjectService {
         _ deed: Deed, _ requester: Requester, _ standing: Standing, _ container: ContainerRow
     ) throws(Stop) -> Bool {
         let tag: UInt8
+        let namesTag: UInt8
         switch deed {
         case .readAccount, .writeAccount, .writeContainer: return false
-        case .readContainer, .readObject: tag = AttributeList.Tag.readAccess
-        case .writeObject: tag = AttributeList.Tag.writeAccess
+        case .readContainer, .readObject:
+            (tag, namesTag) = (AttributeList.Tag.readAccess, AttributeList.Tag.readNamesCount)
+        case .writeObject: (tag, namesTag) = (AttributeList.Tag.writeAccess, AttributeList.Tag.writeNamesCount)
         }
         let kept = try attributes(container.attributes)
         guard let text = kept.value(tag) else { return false }
         let list = AccessList(String(decoding: text, as: UTF8.self))
         if let caller = requester.caller {
-            if list.allows(caller, namesCount: namesCount(kept, caller)) { return true }
+            if list.allows(caller, namesCount: namesCount(kept, namesTag, caller)) { return true }
             if standing == .member || standing == .reader, list.allows(anyRoleOf: caller.roles) { return true }
         }
         guard deed.isRead, list.allows(referer: requester.referer) else { return false }
@@ -85,8 +87,8 @@ extension ObjectService {
     }
 
     /// Names count when the list was written by somebody of the default domain, about somebody of the default domain.
-    private func namesCount(_ list: AttributeList, _ caller: Caller) -> Bool {
-        list.value(AttributeList.Tag.namesCount) != nil && isOfDefaultDomain(caller)
+    private func namesCount(_ list: AttributeList, _ tag: UInt8, _ caller: Caller) -> Bool {
+        list.value(tag) != nil && isOfDefaultDomain(caller)
     }
 
     func isOfDefaultDomain(_ caller: Caller) -> Bool {
@@ -106,7 +108,8 @@ extension ObjectService {
         let access = try rule { () throws(ObjectError) in
             try AccountAccess(json: String(decoding: text, as: UTF8.self))
         }
-        return access.level(of: caller, namesCount: namesCount(kept, caller))
+        let namesCount = namesCount(kept, AttributeList.Tag.accountNamesCount, caller)
+        return access.level(of: caller, namesCount: namesCount)
     }
 
     /// The container's row, from memory or by waiting.

@@ -75,7 +75,7 @@ extension ObjectService {
         guard let text = headers.first(named: "x-account-access-control") else { return }
         guard !trimmed(text).isEmpty else {
             list.set(AttributeList.Tag.accountAccess, nil)
-            list.set(AttributeList.Tag.namesCount, nil)
+            list.set(AttributeList.Tag.accountNamesCount, nil)
             return
         }
         let access = try AccountAccess(json: text)
@@ -84,7 +84,7 @@ extension ObjectService {
             throw .badRequest("X-Account-Access-Control is too long")
         }
         list.set(AttributeList.Tag.accountAccess, Array(json.utf8))
-        list.set(AttributeList.Tag.namesCount, requester.caller.map(isOfDefaultDomain) == true ? [] : nil)
+        list.set(AttributeList.Tag.accountNamesCount, requester.caller.map(isOfDefaultDomain) == true ? [] : nil)
     }
 
     private func describe(_ row: AccountRow?, _ access: Access) throws(Stop) -> ResourceInfo {
@@ -117,9 +117,6 @@ extension ObjectService {
     }
 
     private static func checkAccountName(_ path: ObjectPath) throws(ObjectError) {
-        guard path.account.count <= ObjectLimits.accountNameBytesMax else {
-            throw .badRequest(
-                "Account name length of \(path.account.count) longer than \(ObjectLimits.accountNameBytesMax)")
-        }
+        if let refusal = path.lengthRefusal { throw .badRequest(refusal) }
     }
 }

@@ -101,22 +101,22 @@ extension ObjectService {
         _ headers: HeaderList, _ requester: Requester, into list: inout AttributeList
     ) throws(ObjectError) {
         typealias Tag = AttributeList.Tag
-        if headers.first(named: "x-remove-container-read") != nil { list.set(Tag.readAccess, nil) }
-        if headers.first(named: "x-remove-container-write") != nil { list.set(Tag.writeAccess, nil) }
-        var isWritten = false
+        func write(_ normal: String, _ access: UInt8, _ namesCount: UInt8) {
+            list.set(access, normal.isEmpty ? nil : Array(normal.utf8))
+            // Names mean the default domain's, if that is where whoever writes this list comes from.
+            let count = !normal.isEmpty && requester.caller.map(isOfDefaultDomain) == true
+            list.set(namesCount, count ? [] : nil)
+        }
+        if headers.first(named: "x-remove-container-read") != nil { write("", Tag.readAccess, Tag.readNamesCount) }
+        if headers.first(named: "x-remove-container-write") != nil { write("", Tag.writeAccess, Tag.writeNamesCount) }
         if let text = headers.first(named: "x-container-read") {
             let normal = try AccessList.normalize(text, forWriting: false)
-            list.set(Tag.readAccess, normal.isEmpty ? nil : Array(normal.utf8))
-            isWritten = true
+            write(normal, Tag.readAccess, Tag.readNamesCount)
         }
         if let text = headers.first(named: "x-container-write") {
             let normal = try AccessList.normalize(text, forWriting: true)
-            list.set(Tag.writeAccess, normal.isEmpty ? nil : Array(normal.utf8))
-            isWritten = true
+            write(normal, Tag.writeAccess, Tag.writeNamesCount)
         }
-        guard isWritten else { return }
-        // Names mean the default domain's, if that is where whoever writes them comes from.
-        list.set(Tag.namesCount, requester.caller.map(isOfDefaultDomain) == true ? [] : nil)
     }
 
     /// The one policy, by name in any case.

@@ -128,3 +128,7 @@ int apus_folder_list(int fd, void *context, void (*each)(void *context, const ch
     closedir(folder);
     return -code;
 }
+
+void apus_prefetch(int fd, int64_t offset, size_t length) {
+    (void)posix_fadvise(fd, offset, (off_t)length, POSIX_FADV_WILLNEED);
+}

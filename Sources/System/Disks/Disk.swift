@@ -51,6 +51,12 @@ package protocol DiskFile: AnyObject, Sendable {
     func allocate(_ size: Int64) throws(DiskError)
     func truncate(_ size: Int64) throws(DiskError)
     func size() throws(DiskError) -> Int64
+    /// A hint: this range will be read soon. Returns at once; never fails.
+    func prefetch(_ offset: Int64, _ length: Int)
+}
+
+extension DiskFile {
+    package func prefetch(_ offset: Int64, _ length: Int) {}
 }
 
 package protocol DiskLock: AnyObject, Sendable {}

@@ -79,6 +79,8 @@ final class SystemFile: DiskFile {
         if result < 0 { throw error("ftruncate", -result) }
     }
 
+    func prefetch(_ offset: Int64, _ length: Int) { apus_prefetch(descriptor, offset, length) }
+
     func size() throws(DiskError) -> Int64 {
         let result = apus_size(descriptor)
         if result < 0 { throw error("fstat", Int32(-result)) }

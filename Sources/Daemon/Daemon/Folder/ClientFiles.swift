@@ -84,10 +84,11 @@ package struct ClientFiles: Sendable {
             export OS_PROJECT_DOMAIN_NAME=Default
             export OS_REGION_NAME=\(shellQuoted(endpoints.region))
             export OS_INTERFACE=public
-            # For tools that speak v1 auth (swift -V1, rclone):
-            export ST_AUTH=\(shellQuoted(endpoints.object + "/auth/v1.0"))
-            export ST_USER=admin:admin
-            export ST_KEY="${OS_PASSWORD:-}"
+            # For tools that speak v1 auth. Not under swiftclient's own names (ST_AUTH...): it would mix them with the above.
+            unset ST_AUTH ST_USER ST_KEY
+            export APUS_V1_AUTH=\(shellQuoted(endpoints.object + "/auth/v1.0"))
+            export APUS_V1_USER=admin:admin
+            export APUS_V1_KEY="${OS_PASSWORD:-}"
 
             """
     }

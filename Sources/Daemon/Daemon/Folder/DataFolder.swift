@@ -85,6 +85,33 @@ package final class DataFolder: Sendable {
         }
     }
 
+    /// Refuses a folder that lost its users, projects and roles: a new `control.db` would give every project a new
+    /// id, and all that was stored would lie unreachable under the old ones.
+    func checkControl(objectsWereWritten: Bool) throws(DaemonError) {
+        guard objectsWereWritten, try !has(Self.databaseName) else { return }
+        throw DaemonError(
+            "The data folder \(path) is damaged: objects were stored in it, but \(Self.databaseName) is gone.",
+            remedy:
+                "Copy the newest \(Self.databaseName).backup file beside it to \(databasePath), and start again. Nothing was changed."
+        )
+    }
+
+    /// Refuses a folder that lost its objects: an empty store must not take their place.
+    func checkObjects() throws(DaemonError) {
+        guard try has(Self.databaseName), try !hasObjects() else { return }
+        throw DaemonError(
+            "The data folder \(path) is damaged: it has a \(Self.databaseName), but the store in \(Self.objectsName) is gone.",
+            remedy: "Restore that folder, or start on another one. Nothing was changed.")
+    }
+
+    func has(_ name: String) throws(DaemonError) -> Bool {
+        do {
+            return try disk.list("").contains(name)
+        } catch {
+            throw DaemonError("The data folder \(path) can't be listed (\(error)).")
+        }
+    }
+
     private static func makePrivate(_ path: String, create: Bool) throws(DaemonError) {
         if create, mkdir(path, 0o700) != 0, errno != EEXIST {
             let code = errno

@@ -16,6 +16,7 @@ struct Faces: Sendable {
     private let loops: MultiThreadedEventLoopGroup
     private let workThreads: WorkThreads
     private let objectServer: ObjectServer
+    private let requestLog: RequestLog
     private let control: ControlPlane
     private let logger: Logger
     let identityListener: IdentityListener?
@@ -64,9 +65,12 @@ struct Faces: Sendable {
                 listener, publicHost: configuration.publicHost, identity: control.identity, logger: logger)
         }
         var random = SystemRandomNumberGenerator()
+        let requestLog = RequestLog(label: logger.label, write: LineLogHandler.standardError)
+        self.requestLog = requestLog
         objectServer = ObjectServer(
             configuration: settings, service: service, authenticator: TokenAuthenticator(identity: control.identity),
-            workThreads: workThreads, group: loops, metrics: metrics, logger: logger, seed: random.next())
+            workThreads: workThreads, group: loops, metrics: metrics, logger: logger, requestLog: requestLog,
+            seed: random.next())
     }
 
     /// Starts what answers requests; returns the parts in the order of their start.
@@ -81,8 +85,9 @@ struct Faces: Sendable {
                     throw ListenFailure.explain(error, listener)
                 }
                 parts.append(
-                    Part("object listener") { [objectServer, workThreads, loops] in
+                    Part("object listener") { [objectServer, requestLog, workThreads, loops] in
                         await objectServer.shutdown()
+                        requestLog.close()
                         try await Blocking.run("stop") { workThreads.stop() }
                         try await loops.shutdownGracefully()
                     })

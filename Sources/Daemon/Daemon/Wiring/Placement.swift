@@ -17,6 +17,8 @@ struct Placement: Sendable {
     private let ring: Ring
     private let hasher: RingHasher
     private let local: Device.ID
+    /// Every partition of the ring is on this device: then no path has to be hashed to know where it is.
+    private let isEverywhere: Bool
 
     static func loadOrMake(folder: DataFolder) throws(DaemonError) -> Placement {
         let files = PrivateFiles(disk: folder.disk)
@@ -50,7 +52,8 @@ struct Placement: Sendable {
             let hasher = try RingHasher(
                 prefix: Secret(value("swift_hash_path_prefix", in: secret ?? "")),
                 suffix: Secret(value("swift_hash_path_suffix", in: secret ?? "")))
-            return Placement(ring: ring, hasher: hasher, local: device.id)
+            let isEverywhere = (0..<ring.partitionCount).allSatisfy { ring.primaryDevice(of: $0) == device.id }
+            return Placement(ring: ring, hasher: hasher, local: device.id, isEverywhere: isEverywhere)
         } catch let error as RingError {
             throw DaemonError(
                 "The ring \(path)/\(ringName), or its secret \(secretName), can't be read (\(error)).",
@@ -64,6 +67,7 @@ struct Placement: Sendable {
 
     /// Whether the path belongs on this daemon's device: always, with the rings that are let in today.
     func isLocal(_ path: ObjectPath) -> Bool {
+        if isEverywhere { return true }
         let hash: PathHash
         if let container = path.container, let object = path.object {
             hash = hasher.hash(account: path.account, container: container, object: object)

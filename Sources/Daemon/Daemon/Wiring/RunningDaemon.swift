@@ -62,6 +62,8 @@ package struct RunningDaemon: Sendable {
         let files = ClientFiles(files: PrivateFiles(disk: folder.disk))
         let listeners = try takePorts(files)
         let endpoints = endpoints(listeners)
+        let wasWritten = stores.store.newestTimestamp > .zero
+        try await Blocking.run("folder") { try folder.checkControl(objectsWereWritten: wasWritten) }
         let control = try await ControlPlane.open(
             folder: folder, files: files, configuration: configuration, endpoints: endpoints, logger: logger)
         let faces = Faces(

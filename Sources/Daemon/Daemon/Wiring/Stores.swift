@@ -35,6 +35,7 @@ struct Stores: Sendable {
 
     /// Opens, or makes, the engine's folder; puts its refusals into words.
     private static func openStore(_ folder: DataFolder, _ configuration: DaemonConfiguration) throws -> ChunkStore {
+        try folder.checkObjects()
         try folder.makeFolder(DataFolder.objectsName)
         do {
             return try ChunkStore.open(

@@ -5,7 +5,7 @@ import Synchronization
 
 /// The bytes of one version, readable to the end whatever happens to its name. One thread at a time.
 package final class ObjectReader: @unchecked Sendable {
-    // SAFETY: `scratch` is the only mutable state, and the contract is one thread at a time.
+    // SAFETY: `scratch` and `prefetched` are the only mutable state, and the contract is one thread at a time.
     package let size: Int
     /// Frames of `frameBytes`, the last one shorter. None for an empty body.
     package let frameCount: Int
@@ -13,6 +13,8 @@ package final class ObjectReader: @unchecked Sendable {
     private let store: ChunkStore
     private let extents: [Extent]
     private var scratch: AlignedBuffer?
+    /// Frames below it have been asked for.
+    private var prefetched = 0
 
     init(store: ChunkStore, size: Int, extents: [Extent]) {
         self.store = store
@@ -32,6 +34,7 @@ package final class ObjectReader: @unchecked Sendable {
         let extent = extents[frame]
         let target = stored(extent, frame, buffer)
         do throws(DiskError) {
+            try prefetch(behind: frame)
             let count = try store.segments.reader(extent.segment).read(into: target, at: Int64(extent.offset))
             if count == target.count, let length = finish(extent, frame, target, buffer) { return length }
             try readDirect(extent, into: target)
@@ -57,6 +60,29 @@ package final class ObjectReader: @unchecked Sendable {
             return nil  // The blocking read meets the same error and reports it.
         }
         return finish(extent, frame, target, buffer)
+    }
+
+    /// Asks for the frames ahead, a window at a time, so that a stream does not wait for the disk at each frame.
+    private func prefetch(behind frame: Int) throws(DiskError) {
+        let window = Limits.prefetchFrames
+        guard extents.count > 1, frame >= prefetched - window / 2 || frame + window < prefetched else { return }
+        let end = min(extents.count, frame + window)
+        var at = max(frame, min(prefetched, end))
+        if frame + window < prefetched { at = frame }
+        prefetched = end
+        while at < end {
+            // Frames of one upload mostly lie side by side: one request for each run.
+            let first = extents[at]
+            var length = Int(first.storedBytes)
+            at += 1
+            while at < end, extents[at].segment == first.segment, extents[at].offset >= first.offset,
+                Int(extents[at].offset - first.offset) <= length + 2 * GroupLayout.alignment
+            {
+                length = Int(extents[at].offset - first.offset) + Int(extents[at].storedBytes)
+                at += 1
+            }
+            try store.segments.reader(first.segment).prefetch(Int64(first.offset), length)
+        }
     }
 
     /// Where the stored bytes go: straight to the caller, or to scratch if they must be expanded.

@@ -32,6 +32,8 @@ int apus_full_sync(int fd);
 int apus_allocate(int fd, int64_t size);
 int apus_truncate(int fd, int64_t size);
 int64_t apus_size(int fd);
+// Starts reading a range into the page cache; a hint, without a result.
+void apus_prefetch(int fd, int64_t offset, size_t length);
 // Tells the kernel to drop clean cached pages of the whole file.
 void apus_drop_cache(int fd);
 int apus_space(int fd, int64_t *free_bytes, int64_t *total_bytes);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """HTTP costs of apusd beside nginx on the same machine, in one run, interleaved; prints ratios.
 
-    Benchmarks/http.py [--seconds 4] [--rounds 5] [--gib 1] [--apusd .build/release/apusd]
+    Benchmarks/http_bench.py [--seconds 4] [--rounds 5] [--gib 1] [--apusd .build/release/apusd]
 
 Needs nginx (Debian's, its stock configuration plus dav_methods PUT), wrk and curl. Loopback only; every process
 it starts ends with it. CPU is utime + stime of the server's processes over the requests that were answered; absolute
