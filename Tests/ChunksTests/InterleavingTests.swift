@@ -8,6 +8,11 @@ import Testing
     @Test func aLostGroupThatALaterOneVouchesForIsDamage() throws { try Rigs.lostGroup() }
     @Test func anIndexAheadOfTheLogIsRefusedWrites() throws { try Rigs.indexAhead() }
     @Test func lostIndexCopiesAreMadeAgainAndWithoutAnyTheStoreIsRefused() throws { try Rigs.lostIndexes() }
+    @Test func damageOfWhatALaterGroupVouchesForIsNeverCutOff() throws { try Rigs.vouchedGroups() }
+    @Test func aMisplacedCopyOfAGroupIsNotFollowed() throws { try Rigs.misplacedGroup() }
+    @Test func whatARestartedStoreShowsSurvivesAPowerCut() throws { try Rigs.killBeforeSync() }
+    @Test func theAppliedLSNIsDurable() throws { try Rigs.appliedIsDurable() }
+    @Test func readsAreRightWhileAnOverlayIsFrozen() throws { try Rigs.readAcrossFrozen() }
     @Test func nothingIsWrittenBehindACut() throws { try Rigs.nothingBehindTheCut() }
     @Test func aGroupOfAnotherHistoryIsNotReplayed() throws { try Rigs.foreignGroup() }
 }

@@ -84,6 +84,7 @@ final class IndexHistory: @unchecked Sendable {
     private var events: [(cut: Int, state: State, isCheckpoint: Bool)]
     private var failures: [Call: Int] = [:]
     private var sorted: [[UInt8]]?
+    private var isGateClosed = false
 
     init(clock: @escaping @Sendable () -> Int, _ state: State = State()) {
         self.clock = clock
@@ -114,6 +115,20 @@ final class IndexHistory: @unchecked Sendable {
             if left <= 0 { throw IndexError("\(call): simulated failure") }
             failures[call] = left - 1
         }
+    }
+
+    /// Holds every transaction until it is opened.
+    func close(gate: Bool) {
+        mutex.withLock {
+            isGateClosed = gate
+            mutex.broadcast()
+        }
+    }
+
+    func passGate() {
+        mutex.lock()
+        while isGateClosed { mutex.wait() }
+        mutex.unlock()
     }
 
     func commit(_ new: State) {
@@ -154,6 +169,7 @@ final class RigIndex: IndexStore {
     func apply(
         _ position: IndexPosition, _ body: (any IndexTransaction) throws(IndexError) -> Void
     ) throws(IndexError) {
+        history.passGate()
         try history.strike(.apply)
         let transaction = Transaction(history.current)
         try body(transaction)

@@ -1,6 +1,7 @@
 import Chunks
 import Disks
 import Primitives
+import Synchronization
 
 // The orders of events that are known to be dangerous, each by itself.
 
@@ -93,7 +94,9 @@ extension Rigs {
             }
             let putResult = putOutcome.wait { store.runPending() }
             let deleteResult = deleteOutcome.wait { store.runPending() }
-            if putResult != nil, deleteResult != nil { throw RigFailure("an object was put into a container while it was deleted") }
+            if putResult != nil, deleteResult != nil {
+                throw RigFailure("an object was put into a container while it was deleted")
+            }
             if putResult == nil, deleteResult == nil { throw RigFailure("neither the PUT nor the DELETE went through") }
             let account = try store.account("acc")
             let expected = putResult != nil ? (1, 1) : (0, 0)
@@ -175,6 +178,170 @@ extension Rigs {
         }
         if try StoreRig.dump(store) != rig.states[1].dump {
             throw RigFailure("the state before the damage is not served")
+        }
+    }
+
+    /// The block of the log that these steps wrote first, and where it lies.
+    private static func written(_ rig: StoreRig, _ steps: [Step]) throws -> (path: String, offset: Int) {
+        let before = rig.disk.copy()
+        try rig.run(steps)
+        for path in rig.disk.files where path.hasSuffix(".seg") {
+            let new = rig.disk.contents(path)!
+            let old = before.contents(path) ?? [UInt8](repeating: 0, count: new.count)
+            // A new segment's own header is not what is meant.
+            let from = before.contents(path) == nil ? 4096 : 0
+            if let block = stride(from: from, to: new.count, by: 4096).first(where: {
+                $0 >= old.count || old[$0..<min($0 + 4096, old.count)] != new[$0..<$0 + 4096]
+            }) {
+                return (path, block)
+            }
+        }
+        throw RigFailure("nothing was written")
+    }
+
+    /// Each of these groups is the last operation, or the SEAL, that something later vouches for.
+    static func vouchedGroups(_ mutant: Mutant? = nil) throws {
+        let put = Step.put(0, 0, 1, BodySpec(seed: 4, size: 10, kind: .noise), isDeferred: false)
+        for (harmed, later, what) in [
+            (put, Step.seal, "the last group before a SEAL"), (.seal, put, "a SEAL before the last group"),
+        ] {
+            let rig = try rig(mutant, [.putContainer(0, 0, attributes: 1)])
+            let place = try written(rig, [harmed])
+            try rig.run([later])
+            let disk = rig.disk.copy()
+            disk.flipBit(place.path, at: place.offset + 20, bit: 1)
+            let store = try StoreRig.open(disk, rig.indexes.fork { disk.cutCount }, StoreRig.configuration(mutant))
+            guard case .damaged = store.readOnlyReason else {
+                throw RigFailure("damage of \(what) was cut off in silence")
+            }
+        }
+    }
+
+    /// A group that a misdirected write put behind the end of the previous segment too.
+    static func misplacedGroup(_ mutant: Mutant? = nil) throws {
+        let rig = try rig(mutant, [.putContainer(0, 0, attributes: 1)])
+        let last = try written(rig, [.put(0, 0, 0, BodySpec(seed: 3, size: 10, kind: .noise), isDeferred: false)])
+        try rig.run([.kill])
+        let next = try written(rig, [.put(0, 0, 1, BodySpec(seed: 4, size: 10, kind: .noise), isDeferred: false)])
+        try rig.run([.put(0, 0, 3, BodySpec(seed: 5, size: 10, kind: .noise), isDeferred: false)])
+        guard last.path != next.path else { throw RigFailure("a restart did not begin a segment") }
+        let group = Array(rig.disk.contents(next.path)![next.offset..<next.offset + 4096])
+        let disk = rig.disk.copy()
+        // An object of one sector: its group is one block, and ends where the copy begins.
+        disk.rot(last.path, at: last.offset + 4096, group)
+        let store = try StoreRig.open(disk, rig.indexes.fork { disk.cutCount }, StoreRig.configuration(mutant))
+        if let reason = store.readOnlyReason { throw RigFailure("a misplaced copy of a group was followed: \(reason)") }
+        if try StoreRig.dump(store) != rig.model.dump { throw RigFailure("a misplaced copy of a group was replayed") }
+    }
+
+    /// The process dies between a write and its flush, the machine lives on, the store starts again and goes on;
+    /// then the power goes. What the second process showed must be there.
+    static func killBeforeSync(_ mutant: Mutant? = nil) throws {
+        let rig = try rig(mutant)
+        let from = rig.disk.cutCount
+        try rig.run([
+            .put(0, 0, 1, BodySpec(seed: 4, size: 3000, kind: .noise), isDeferred: true),
+            .put(0, 0, 3, BodySpec(seed: 5, size: 10, kind: .noise), isDeferred: false), .delete(0, 0, 0),
+        ])
+        for cut in from...rig.disk.cutCount {
+            let disk = rig.disk.rewound(to: cut)
+            let indexes = rig.indexes.afterCrash(at: cut, .newest) { disk.cutCount }
+            let shown = try StoreRig.dump(try StoreRig.open(disk, indexes, StoreRig.configuration(mutant)))
+            disk.killProcess()
+            guard let model = rig.states.last(where: { $0.dump == shown }) else {
+                throw RigFailure("killed at \(cut): shows a state that never was")
+            }
+            let next = try StoreRig(adopting: disk, indexes, model, StoreRig.configuration(mutant), ticks: 9_000_000)
+            for steps in [[Step](), [.put(0, 0, 4, BodySpec(seed: 6, size: 10, kind: .noise), isDeferred: false)]] {
+                try next.run(steps)
+                // Nothing but what was synced survives.
+                let image = next.disk.crashImage(at: next.disk.cutCount, .none)
+                let found = try StoreRig.open(
+                    image, next.indexes.afterCrash(at: next.disk.cutCount, .oldest) { image.cutCount },
+                    StoreRig.configuration(mutant))
+                let dump = try StoreRig.dump(found)
+                if found.readOnlyReason != nil || dump != next.model.dump {
+                    throw RigFailure(
+                        "killed at \(cut), restarted, then a power cut: \(dump.difference(from: next.model.dump))")
+                }
+            }
+        }
+    }
+
+    /// The LSN that is reported as applied is durable in the index (I7 leans on it).
+    static func appliedIsDurable(_ mutant: Mutant? = nil) throws {
+        let rig = try rig(mutant)
+        rig.store.freeze()
+        let cut = rig.disk.cutCount + 1
+        for (copy, lsn) in rig.store.status().appliedLSN.enumerated() {
+            let certain = rig.indexes.history(copy).states(at: cut).map { $0.position?.lsn ?? 0 }.min() ?? 0
+            if lsn > certain {
+                throw RigFailure("copy \(copy) is said to hold LSN \(lsn), and surely holds \(certain)")
+            }
+        }
+    }
+
+    /// Everything is read rightly while a frozen overlay waits for the index.
+    static func readAcrossFrozen(_ mutant: Mutant? = nil) throws {
+        let disk = SimulatedDisk()
+        let indexes = RigIndexes(copies: 2) { disk.cutCount }
+        var configuration = StoreRig.configuration(mutant)
+        configuration.isThreaded = true
+        configuration.overlayOperationsMax = 4
+        let store = try StoreRig.open(disk, indexes, configuration)
+        indexes.history(0).close(gate: true)
+        defer {
+            indexes.history(0).close(gate: false)
+            try? store.close()
+        }
+        var model = Model()
+        let ticks = Mutex<Int64>(100)
+        func run(_ make: (Timestamp, LatchHold) throws -> Chunks.Operation) throws -> Timestamp {
+            let timestamp = Timestamp(
+                ticks: ticks.withLock {
+                    $0 += 1; return $0
+                })
+            let latched = Box<LatchHold>()
+            store.latchContainer("acc", "c", on: StoreRig.threads) { latched.set($0) }
+            let hold = latched.wait {}
+            let done = Box<Result<Void, ChunkError>>()
+            store.submit(try make(timestamp, hold), holding: hold, sink: InlineSink.shared) { done.set($0) }
+            try done.wait {}.get()
+            return timestamp
+        }
+        let name = Model.Name(account: "acc", container: "c")
+        let id = store.nextID()
+        let made = try run { timestamp, _ in
+            .putContainer(account: "acc", name: "c", id: id, existing: nil, timestamp: timestamp, attributes: [])
+        }
+        model.touchAccount("acc", made)
+        model.containers[name] = Model.Container(id: id, created: made, modified: made, attributes: [])
+        for (number, object) in ["a", "b", "a//b", "a", "b", "z"].enumerated() as EnumeratedSequence<[Bytes]> {
+            let body = BodySpec(seed: UInt64(number), size: 100 + number, kind: .noise)
+            let isDelete = number == 4
+            let timestamp = try run { timestamp, _ in
+                let container = try store.container("acc", "c")!
+                let old = try store.object(id, object)
+                if isDelete { return .deleteObject(container: container, row: old!, timestamp: timestamp) }
+                return .putObject(
+                    container: container, name: object,
+                    draft: ObjectDraft(
+                        timestamp: timestamp, size: body.size, etag: body.etag, contentType: "a/b", attributes: []),
+                    body: .inline(body.bytes), replacing: old)
+            }
+            model.containers[name]!.objects[object] =
+                isDelete
+                ? nil
+                : Model.Object(
+                    created: timestamp, modified: timestamp, contentType: "a/b", attributes: [], body: body,
+                    etag: body.etag)
+            let dump = try StoreRig.dump(store)
+            if dump != model.dump {
+                throw RigFailure("while an overlay is frozen: \(dump.difference(from: model.dump))")
+            }
+        }
+        if store.status().appliedLSN.contains(where: { $0 > 0 }) {
+            throw RigFailure("the gate did not hold the applier")
         }
     }
 

@@ -125,6 +125,11 @@ enum Rigs {
                         "\(where_): not the state after operations \(least)...\(most): \(dump.difference(from: dumps[least]))"
                     )
                 }
+                if random.oneIn(8) {
+                    var report = CheckReport()
+                    try store.check(&report, readsBytes: false)
+                    if let problem = report.problems.first { throw RigFailure("\(where_): check: \(problem)") }
+                }
                 guard random.oneIn(deepEvery) else { continue }
                 done.continuations += 1
                 // Crash inside the recovery that just ran, then go on from there.

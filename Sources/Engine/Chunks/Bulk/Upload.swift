@@ -253,7 +253,6 @@ package final class Upload: Sendable {
         #else
             let mutant: Mutant? = nil
         #endif
-        if mutant == .leafBeforeBulkSync { logLeaf(leaf, entries) }
         if mutant != .skipBulkSync {
             do throws(DiskError) {
                 for segment in writer.value.touched { try segment.sync() }
@@ -264,7 +263,7 @@ package final class Upload: Sendable {
         }
         // The newest segment may get more frames; the others are done with.
         writer.value.touched = writer.value.touched.suffix(1)
-        if mutant != .leafBeforeBulkSync { logLeaf(leaf, entries) }
+        logLeaf(leaf, entries)
     }
 
     private func logLeaf(_ leaf: UInt32, _ entries: [UInt8]) {

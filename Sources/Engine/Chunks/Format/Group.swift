@@ -22,8 +22,9 @@ struct GroupHeader: Sendable, Hashable {
     var previousHash: UInt64
     var hash: UInt64
 
-    var lastLSN: UInt64 { firstLSN + UInt64(count) - 1 }
-    var nextLSN: UInt64 { firstLSN + UInt64(count) }
+    /// An empty group, a SEAL, takes one number too.
+    var nextLSN: UInt64 { firstLSN + UInt64(max(1, count)) }
+    var lastLSN: UInt64 { nextLSN - 1 }
 
     /// Reads the lengths of what may be a header, so that the caller can load the rest. nil: certainly none.
     static func peek(_ bytes: UnsafeRawBufferPointer, segmentBytes: Int, offset: Int) -> (

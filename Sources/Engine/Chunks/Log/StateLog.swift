@@ -98,7 +98,8 @@ final class StateLog {
         lastGroupOffset = offset
         offset += built.totalBytes
         lastHash = built.hash
-        nextLSN += UInt64(count)
+        // A SEAL has a number of its own: else nothing behind it could vouch for it.
+        nextLSN += UInt64(max(1, count))
         syncedLSN = nextLSN - 1
         needsSeal = count > 0
         if let cut, cut.segment != segment {

@@ -5,7 +5,13 @@ extension SimulatedDisk {
     // MARK: Faults
 
     package func inject(_ fault: DiskFault) { mutex.withLock { guarded.value.faults.append((fault, 0)) } }
-    package func clearFaults() { mutex.withLock { guarded.value.faults = [] } }
+    /// Errors that were to be reported late are forgotten too.
+    package func clearFaults() {
+        mutex.withLock {
+            guarded.value.faults = []
+            for inode in guarded.value.nodes.keys { guarded.value.nodes[inode]?.failsNextSync = false }
+        }
+    }
     /// How often a fault struck.
     package var faultsHit: Int { mutex.withLock { guarded.value.faultsHit } }
     package var counts: [DiskCall: Int] { mutex.withLock { guarded.value.counts } }
@@ -35,6 +41,24 @@ extension SimulatedDisk {
         var state = initial
         for operation in log.prefix(cut) { state.apply(operation) }
         return SimulatedDisk(options: options, from: state.image(choice))
+    }
+
+    /// The disk as it was behind the first `cut` operations, the machine still running and no process on it: all
+    /// of them can be read, and what was not synced then may still be lost.
+    package func rewound(to cut: Int) -> SimulatedDisk {
+        let (initial, log) = mutex.withLock { (guarded.value.initial, guarded.value.log) }
+        var state = initial
+        for operation in log.prefix(cut) { state.apply(operation) }
+        let disk = SimulatedDisk(options: options, from: state.image(.all))
+        disk.guarded.value.initial = initial
+        disk.guarded.value.log = Array(log.prefix(cut))
+        disk.guarded.value.nextInode = guarded.value.nextInode
+        for entry in state.pending {
+            guard let inode = entry.inode else { continue }
+            disk.guarded.value.nodes[inode]?.syncedContent = state.media[inode] ?? FileContent()
+            if entry.isWrite { disk.guarded.value.nodes[inode]?.dirty.append((entry.writeOffset, entry.writeBytes)) }
+        }
+        return disk
     }
 
     /// A copy on which everything that was done is certain.
