@@ -113,6 +113,14 @@ final class StoreRig {
     private func open() throws {
         do {
             storeIfOpen = try Self.open(disk, indexes, configuration)
+        } catch ChunkError.disk(let error) where error.operation == "fdatasync" {
+            // A kernel reports an old write's failure once, to whoever flushes next: recovery does not believe such a
+            // disk, and the operator starts the daemon again.
+            do {
+                storeIfOpen = try Self.open(disk, indexes, configuration)
+            } catch {
+                throw RigFailure("the store does not open again: \(error)")
+            }
         } catch {
             throw RigFailure("the store does not open: \(error)")
         }

@@ -48,6 +48,7 @@ extension ChunkStore {
                 try index.checkpoint()
             #endif
         } catch {
+            if error.isCorruption { indexes.distrust(copy: leadingCopy) }
             // A failed flush is never retried: what it covered may be lost although a second one succeeds.
             becomeReadOnly(.checkpointFailed(error.description))
             applierMutex.withLock {
@@ -79,6 +80,7 @@ extension ChunkStore {
             try secondIndex.checkpoint()
             applierMutex.withLock { setApplied(1, position.lsn) }
         } catch {
+            if error.isCorruption { indexes.distrust(copy: 1 - leadingCopy) }
             applierMutex.withLock { applierState.value.secondHasFailed = true }
         }
     }
@@ -143,6 +145,7 @@ extension ChunkStore {
         }
         do throws(DiskError) {
             try spares.discard()
+            try spares.trim()
             if reason == nil {
                 superblock.value.isClean = true
                 try superblock.value.write(disk)

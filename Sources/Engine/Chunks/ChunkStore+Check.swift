@@ -188,6 +188,7 @@ extension ChunkStore {
         let (active, frozen) = memoryMutex.withLock { (memory.value.active, memory.value.frozen) }
         let overlays = [active, frozen].compactMap { $0 }
         try forEachRow(IndexKey.object) { key, _ in
+            guard key.count >= 9 else { return report.note("an object's key of \(key.count) bytes") }
             let container = IndexKey.bigEndian(key[1..<9])
             let name = Bytes(Array(key[9...]))
             let isDeleted = overlays.contains {
@@ -201,7 +202,10 @@ extension ChunkStore {
         try forEachRow(IndexKey.upload) { key, _ in unfinished.insert(IndexKey.bigEndian(key[1...])) }
         for overlay in overlays { unfinished.formUnion(overlay.uploads.filter(\.value).keys) }
         var owners = Set<UInt64>()
-        try forEachRow(IndexKey.leaf) { key, _ in owners.insert(IndexKey.bigEndian(key[1..<9])) }
+        try forEachRow(IndexKey.leaf) { key, _ in
+            guard key.count == 13 else { return report.note("a leaf's key of \(key.count) bytes") }
+            owners.insert(IndexKey.bigEndian(key[1..<9]))
+        }
         for overlay in overlays {
             owners.subtract(overlay.droppedOwners)
             owners.formUnion(overlay.leaves.keys.map(\.owner))

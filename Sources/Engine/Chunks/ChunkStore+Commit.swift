@@ -324,7 +324,8 @@ extension ChunkStore {
             counters.freeBytes.store(space.free, ordering: .relaxed)
             var refused = space.free < configuration.reserveBytes
             if let capacity = configuration.capacityBytes {
-                let used = Int64(segments.count) * Int64(segments.segmentBytes)
+                // What is in the log, and the two segments that are being filled.
+                let used = memoryMutex.withLock { memory.value.bytesStored } + 2 * Int64(segments.segmentBytes)
                 if used > capacity / 100 * 92 { refused = true }
             }
             counters.spaceRefused.store(refused, ordering: .relaxed)

@@ -23,8 +23,14 @@ package protocol IndexOpener: Sendable {
     func open(copy: Int) throws(IndexError) -> any IndexStore
     /// Puts a damaged copy aside, so that `open` makes a new, empty one.
     func setAside(copy: Int) throws(IndexError)
+    /// Notes that a copy gave wrong rows: the next `open` of it fails, so that the other one leads.
+    func distrust(copy: Int)
     /// 1 or 2.
     var copies: Int { get }
+}
+
+extension IndexOpener {
+    package func distrust(copy: Int) {}
 }
 
 /// What `open` hands to the store.
@@ -47,6 +53,10 @@ struct OpenParts {
     var report: RecoveryReport
     /// Where each index copy that leads or follows stands.
     var appliedLSN: [UInt64]
+    var indexes: any IndexOpener
+    var leadingCopy: Int
+    /// Uploads that never got their PUT.
+    var orphanUploads: [UInt64]
 }
 
 extension ChunkStore {
@@ -102,6 +112,10 @@ extension ChunkStore {
             startThread(name: "committer") { store.commitLoop() }
             startThread(name: "applier") { store.applyLoop() }
             startThread(name: "spares") { store.maintenanceLoop() }
+        }
+        if parts.readOnly == nil {
+            for owner in parts.orphanUploads { store.abandonUpload(owner) }
+            if !configuration.isThreaded { store.runPending() }
         }
         return store
     }
@@ -169,6 +183,7 @@ extension ChunkStore {
 
         var readOnly: ReadOnlyReason?
         if let position = copies.firstPosition, try !hasLastGroup(position, segments) {
+            // Unless what follows proves it was there; see below.
             readOnly = .logBehindIndex(indexLSN: position.lsn, logLSN: 0)
             #if DEBUG
                 if configuration.mutant == .ignoreIndexAhead { readOnly = nil }
@@ -183,6 +198,13 @@ extension ChunkStore {
         var logical = copies.firstPosition?.bytesLogical ?? 0
         var stored = copies.firstPosition?.bytesStored ?? 0
         var tail = start
+        var proofIsDamaged = readOnly != nil
+        if proofIsDamaged, let position = copies.firstPosition, try scanner.continues(LogTail(position)) {
+            // The next group, or segment, names the hash of the group that can't be read: the log goes on behind it.
+            readOnly = nil
+        } else {
+            proofIsDamaged = false
+        }
         if readOnly == nil {
             let highest = max(copies.firstPosition?.lsn ?? 0, copies.secondPosition?.lsn ?? 0)
             let outcome = try scanner.scan(from: start, indexLSN: highest) { header, records throws(ChunkError) in
@@ -203,7 +225,9 @@ extension ChunkStore {
                         lastGroupOffset: header.offset, lastGroupHash: header.hash, nextID: nextID,
                         newestTimestampTicks: newest.ticks, bytesLogical: logical, bytesStored: stored),
                     logBytes: header.totalBytes)
-                if overlay.operationCount >= 2 * configuration.overlayOperationsMax {
+                if overlay.operationCount >= 2 * configuration.overlayOperationsMax
+                    || overlay.logBytes >= 4 * configuration.overlayLogBytesMax
+                {
                     // Only what is durable goes into the index (I5).
                     try syncSegments([header.segment], segments)
                     try write(overlay, to: index, seal)
@@ -214,6 +238,9 @@ extension ChunkStore {
             if case .damaged(let segment, let offset) = outcome.ending {
                 readOnly = .damaged(segment: segment, offset: Int64(offset))
             }
+            if proofIsDamaged, readOnly == nil, let position = copies.firstPosition {
+                readOnly = .damaged(segment: position.segment, offset: Int64(position.lastGroupOffset))
+            }
             var syncsTail = readOnly == nil
             #if DEBUG
                 if configuration.mutant == .skipTailSync { syncsTail = false }
@@ -223,21 +250,35 @@ extension ChunkStore {
         #if DEBUG
             if configuration.mutant == .reuseID { nextID = copies.firstPosition?.nextID ?? 1 }
         #endif
-        try dropOrphans(overlay, index, seal, configuration.mutant, &report)
-        if let second = copies.second {
-            try catchUp(
-                second, from: copies.secondPosition, upTo: copies.firstPosition, scanner, seal, index,
-                copies.firstCopy == 0 ? 1 : 0, &report)
+        let orphans = try orphanUploads(overlay, index, configuration.mutant)
+        report.orphanUploadsDropped = orphans.count
+        if !superblock.isClean {
+            // Ids that uploads took and never logged may stand in bulk segments: they are not handed out again.
+            nextID += idGapAfterCrash
+            #if DEBUG
+                if configuration.mutant == .reuseID { nextID -= idGapAfterCrash }
+            #endif
+        }
+        // Where the first copy stands now: the fold may have been written to it on the way.
+        let stands: IndexPosition?
+        do throws(IndexError) { stands = try index.position() } catch { throw .index(error.description) }
+        var second = copies.second
+        if let copy = second {
+            second = try bringUp(
+                copy, number: copies.firstCopy == 0 ? 1 : 0, from: copies.secondPosition, upTo: stands, scanner, seal,
+                index,
+                indexes, configuration, &report)
         }
         return OpenParts(
             disk: disk, superblock: superblock, segments: segments,
             spares: SpareSegments(
                 segments: segments, zeroFilled: configuration.zeroFillsSpares && configuration.isThreaded),
-            bulk: BulkSegments(segments: segments), index: index, secondIndex: copies.second, lock: lock,
+            bulk: BulkSegments(segments: segments), index: index, secondIndex: second, lock: lock,
             overlay: overlay,
             tail: tail, nextID: nextID, newestTimestamp: newest, bytesLogical: logical, bytesStored: stored,
             readOnly: readOnly, report: report,
-            appliedLSN: Array(repeating: copies.firstPosition?.lsn ?? 0, count: copies.second == nil ? 1 : 2))
+            appliedLSN: Array(repeating: stands?.lsn ?? 0, count: second == nil ? 1 : 2), indexes: indexes,
+            leadingCopy: copies.firstCopy, orphanUploads: orphans)
     }
 
     // MARK: The index copies
@@ -291,33 +332,78 @@ extension ChunkStore {
         return copies
     }
 
-    /// Brings the other copy to where the first one stands, by folding the log that it missed; one that has
-    /// nothing is filled from the first, row by row.
+    private static var idGapAfterCrash: UInt64 { 1 << 20 }
+
+    /// Brings the other copy to where the first one stands. One that can't be brought there is put aside and filled
+    /// anew, row by row; if even that fails the store goes on with one copy, and the next start tries again.
+    private static func bringUp(
+        _ second: any IndexStore, number: Int, from: IndexPosition?, upTo target: IndexPosition?, _ scanner: LogScanner,
+        _ seal: RowSeal, _ first: any IndexStore, _ indexes: any IndexOpener, _ configuration: Configuration,
+        _ report: inout RecoveryReport
+    ) throws(ChunkError) -> (any IndexStore)? {
+        guard let target, (from?.lsn ?? 0) < target.lsn else { return second }
+        if let from {
+            do throws(ChunkError) {
+                if try catchUp(second, from: from, upTo: target, scanner, seal, configuration) { return second }
+            } catch {
+                // Whatever it was, the rows themselves are the other way.
+            }
+        }
+        if !report.rebuiltIndexCopies.contains(number) { report.rebuiltIndexCopies.append(number) }
+        do throws(ChunkError) {
+            try copyRows(from: first, to: second, target)
+            return second
+        } catch {
+            second.close()
+        }
+        do throws(IndexError) {
+            try indexes.setAside(copy: number)
+            let fresh = try indexes.open(copy: number)
+            do throws(ChunkError) {
+                try copyRows(from: first, to: fresh, target)
+                return fresh
+            } catch {
+                fresh.close()
+                return nil
+            }
+        } catch {
+            return nil
+        }
+    }
+
+    /// Folds the part of the log that the copy missed, in bounded pieces; false if the log does not reach.
     private static func catchUp(
-        _ second: any IndexStore, from: IndexPosition?, upTo target: IndexPosition?, _ scanner: LogScanner,
+        _ second: any IndexStore, from: IndexPosition, upTo target: IndexPosition, _ scanner: LogScanner,
         _ seal: RowSeal,
-        _ first: any IndexStore, _ copy: Int, _ report: inout RecoveryReport
-    ) throws(ChunkError) {
-        guard let target, (from?.lsn ?? 0) < target.lsn else { return }
-        if from == nil {
-            if !report.rebuiltIndexCopies.contains(copy) { report.rebuiltIndexCopies.append(copy) }
-            try copyRows(from: first, to: second, target)
-            return
-        }
-        let overlay = Overlay()
-        let outcome = try scanner.scan(
-            from: from.map(LogTail.init) ?? .empty, indexLSN: target.lsn, stopAfter: target.lsn
-        ) {
+        _ configuration: Configuration
+    ) throws(ChunkError) -> Bool {
+        var overlay = Overlay()
+        var position = from
+        let outcome = try scanner.scan(from: LogTail(from), indexLSN: target.lsn, stopAfter: target.lsn) {
             header, records throws(ChunkError) in
-            for record in records { overlay.apply(record, mutant: nil) }
-            overlay.advance(to: target, logBytes: header.totalBytes)
+            for record in records {
+                overlay.apply(record, mutant: nil)
+                position.nextID = max(position.nextID, record.highestID + 1)
+                position.newestTimestampTicks = max(position.newestTimestampTicks, record.newestTimestamp.ticks)
+                position.bytesLogical += record.logicalDelta
+            }
+            position.lsn = header.nextLSN - 1
+            position.segment = header.segment
+            position.endOffset = header.offset + UInt32(header.totalBytes)
+            position.lastGroupOffset = header.offset
+            position.lastGroupHash = header.hash
+            position.bytesStored += Int64(header.totalBytes)
+            overlay.advance(to: position.lsn == target.lsn ? target : position, logBytes: header.totalBytes)
+            if overlay.operationCount >= configuration.overlayOperationsMax
+                || overlay.logBytes >= configuration.overlayLogBytesMax
+            {
+                try write(overlay, to: second, seal)
+                overlay = Overlay()
+            }
         }
-        guard outcome.tail.nextLSN == target.lsn + 1 else {
-            // The log behind it does not reach: take the rows themselves.
-            try copyRows(from: first, to: second, target)
-            return
-        }
+        guard outcome.tail.nextLSN == target.lsn + 1 else { return false }
         try write(overlay, to: second, seal)
+        return true
     }
 
     private static func copyRows(from: any IndexStore, to: any IndexStore, _ position: IndexPosition) throws(ChunkError)
@@ -362,7 +448,8 @@ extension ChunkStore {
                         bytes, segment: position.segment, offset: Int(position.lastGroupOffset),
                         segmentBytes: segments.segmentBytes, segments.secret)
                 else { return false }
-                return header.hash == position.lastGroupHash
+                return header.hash == position.lastGroupHash && header.nextLSN == position.lsn + 1
+                    && Int(header.offset) + header.totalBytes == Int(position.endOffset)
             } catch {
                 return false
             }
@@ -380,12 +467,12 @@ extension ChunkStore {
         }
     }
 
-    /// Uploads that never got their PUT: their leaves go.
-    private static func dropOrphans(
-        _ overlay: Overlay, _ index: any IndexStore, _ seal: RowSeal, _ mutant: Mutant?, _ report: inout RecoveryReport
-    ) throws(ChunkError) {
+    /// Uploads that never got their PUT: the store logs that their leaves name nothing, so that every fold of the log agrees.
+    private static func orphanUploads(
+        _ overlay: Overlay, _ index: any IndexStore, _ mutant: Mutant?
+    ) throws(ChunkError) -> [UInt64] {
         #if DEBUG
-            if mutant == .keepOrphanUpload { return }
+            if mutant == .keepOrphanUpload { return [] }
         #endif
         var owners = Set(overlay.uploads.filter(\.value).map(\.key))
         do throws(IndexError) {
@@ -399,8 +486,7 @@ extension ChunkStore {
         } catch {
             throw .index(error.description)
         }
-        for owner in owners { overlay.dropUpload(owner) }
-        report.orphanUploadsDropped = owners.count
+        return owners.sorted()
     }
 }
 
@@ -438,7 +524,20 @@ package struct SQLiteIndexes: IndexOpener {
 
     private func path(_ copy: Int) -> String { folder + (copy == 0 ? "/index.a" : "/index.b") }
 
-    package func open(copy: Int) throws(IndexError) -> any IndexStore { try SQLiteIndex(path: path(copy)) }
+    package func open(copy: Int) throws(IndexError) -> any IndexStore {
+        if access(path(copy) + Self.distrustSuffix, F_OK) == 0 {
+            throw IndexError("\(path(copy)) gave wrong rows before")
+        }
+        return try SQLiteIndex(path: path(copy))
+    }
+
+    private static let distrustSuffix = ".distrusted"
+
+    package func distrust(copy: Int) {
+        // If the note can't be written, the next start meets the same error and notes it then.
+        let descriptor = creat(path(copy) + Self.distrustSuffix, 0o600)
+        if descriptor >= 0 { _ = Glibc.close(descriptor) }
+    }
 
     package func setAside(copy: Int) throws(IndexError) {
         for suffix in ["", "-wal", "-shm"] {
@@ -446,5 +545,7 @@ package struct SQLiteIndexes: IndexOpener {
             guard access(old, F_OK) == 0 else { continue }
             guard rename(old, old + ".damaged") == 0 else { throw IndexError("rename \(old): errno \(errno)") }
         }
+        let note = path(copy) + Self.distrustSuffix
+        guard unlink(note) == 0 || errno == ENOENT else { throw IndexError("unlink \(note): errno \(errno)") }
     }
 }

@@ -142,7 +142,7 @@ extension ChunkStore {
         return try page(range, prefix: prefix, reverse: reverse, limit: limit) {
             bounds, piece, most throws(ChunkError) in
             var rows: [Bytes: [UInt8]] = [:]
-            for row in piece.rows { rows[Bytes(Array(row.key[prefix.count...]))] = row.value }
+            for row in piece.rows { rows[try name(row.key, prefix)] = row.value }
             return try merge(
                 bounds, piece: piece, keyPrefix: prefix.count, reverse: reverse, most: most,
                 overlayKeys: { overlay, visit in
@@ -177,7 +177,7 @@ extension ChunkStore {
         return try page(range, prefix: prefix, reverse: reverse, limit: limit) {
             bounds, piece, most throws(ChunkError) in
             var rows: [Bytes: [UInt8]] = [:]
-            for row in piece.rows { rows[Bytes(Array(row.key[prefix.count...]))] = row.value }
+            for row in piece.rows { rows[try name(row.key, prefix)] = row.value }
             return try merge(
                 bounds, piece: piece, keyPrefix: prefix.count, reverse: reverse, most: most,
                 overlayKeys: { overlay, visit in
@@ -306,6 +306,12 @@ extension ChunkStore {
     }
 
     // MARK: Decoding
+
+    /// The name in an index key. A damaged page may hold keys that no search would have found there.
+    private func name(_ key: [UInt8], _ prefix: [UInt8]) throws(ChunkError) -> Bytes {
+        guard key.starts(with: prefix) else { throw .corruptIndex("a key out of its place") }
+        return Bytes(Array(key[prefix.count...]))
+    }
 
     func reading<R>(_ body: () throws(IndexError) -> R) throws(ChunkError) -> R {
         do throws(IndexError) { return try body() } catch { throw .index(error.description) }

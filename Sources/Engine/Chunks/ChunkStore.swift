@@ -40,6 +40,9 @@ package final class ChunkStore: Sendable {
     let spares: SpareSegments
     let bulk: BulkSegments
     let index: any IndexStore
+    let indexes: any IndexOpener
+    /// Which of the copies `index` is.
+    let leadingCopy: Int
     let secondIndex: (any IndexStore)?
     /// Held from open to close.
     let lock: PosixGuarded<(any DiskLock)?>
@@ -89,6 +92,8 @@ package final class ChunkStore: Sendable {
         spares = parts.spares
         bulk = parts.bulk
         index = parts.index
+        indexes = parts.indexes
+        leadingCopy = parts.leadingCopy
         secondIndex = parts.secondIndex
         lock = PosixGuarded(parts.lock)
         recovery = parts.report

@@ -3,6 +3,8 @@ package enum Limits {
     /// A group closes at this many bytes (or a quarter of the segment, if that is less) or operations.
     static let groupBytesMax = 1 << 20
     static let groupOperationsMax = 512
+    /// What the last record of a group may add to that.
+    static let groupBytesExtra = 256 << 10
     /// Submissions that wait for the committer; beyond it `submit` fails with `.overloaded`.
     static let committerQueueMax = 16_384
     static let committerQueueBytesMax = 256 << 20

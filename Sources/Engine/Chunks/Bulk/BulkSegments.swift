@@ -6,20 +6,22 @@ final class BulkSegments: Sendable {
     private let segments: SegmentTable
     private let mutex = PosixMutex()
     private let current = PosixGuarded<BulkSegment?>(nil)
+    /// A lock of their own: the other one is held while a segment is made, and these are asked for on event loops.
+    private let blocksMutex = PosixMutex()
     private let blocks = PosixGuarded<[AlignedBuffer]>([])
 
     init(segments: SegmentTable) { self.segments = segments }
 
     /// A block's memory, used before or new. Not zeroed.
     func takeBlock(_ count: Int) -> AlignedBuffer {
-        mutex.withLock {
+        blocksMutex.withLock {
             if let block = blocks.value.popLast(), block.bytes.count >= count { return block }
             return AlignedBuffer(count)
         }
     }
 
     func giveBlock(_ block: AlignedBuffer) {
-        mutex.withLock { if blocks.value.count < Limits.idleUploadBlocksMax { blocks.value.append(block) } }
+        blocksMutex.withLock { if blocks.value.count < Limits.idleUploadBlocksMax { blocks.value.append(block) } }
     }
 
     /// Room for `length` bytes that nobody else writes to. Opens a new segment when the current one is full.
@@ -76,7 +78,8 @@ final class BulkSegment: Sendable {
         do throws(DiskError) {
             try file.write(bytes, at: Int64(offset))
         } catch {
-            mutex.withLock { if state.value.failure == nil { state.value.failure = error } }
+            // What had no space was not written: others' bytes are as good as before.
+            if !error.isNoSpace { mutex.withLock { if state.value.failure == nil { state.value.failure = error } } }
             throw error
         }
         mutex.withLock { state.value.writes += 1 }

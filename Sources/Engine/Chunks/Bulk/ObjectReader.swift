@@ -88,7 +88,8 @@ package final class ObjectReader: @unchecked Sendable {
             let out = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<length])
             return FrameCodec.expand(UnsafeRawBufferPointer(target), into: out) ? length : nil
         }
-        return target.count >= length ? length : nil
+        // Raw bytes were read straight into the caller's buffer, or there are more of them than the frame has.
+        return target.count >= length && target.baseAddress == buffer.baseAddress ? length : nil
     }
 
     /// Past the page cache, in whole blocks.

@@ -183,12 +183,7 @@ package final class Upload: Sendable {
         do throws(DiskError) {
             let (segment, offset) = try store.bulk.reserve(total)
             seal(group, frames: frames, metaBytes: metaBytes, total: total, segment: segment.id, offset: offset)
-            do throws(DiskError) {
-                try segment.write(group.range(0, total), at: offset)
-            } catch {
-                store.becomeReadOnly(.ioError(error))
-                throw error
-            }
+            try segment.write(group.range(0, total), at: offset)
             if !writer.value.touched.contains(where: { $0 === segment }) { writer.value.touched.append(segment) }
             store.memoryMutex.withLock { store.memory.value.bytesStored += Int64(total) }
             for extent in placed {
@@ -198,6 +193,8 @@ package final class Upload: Sendable {
                         isLZ4: extent.isLZ4, tag: extent.hash))
             }
         } catch {
+            // No space costs this upload (its range is never used again); anything else, the trust in the disk.
+            if !error.isNoSpace { store.becomeReadOnly(.ioError(error)) }
             fail(error.isNoSpace ? .noSpace : .disk(error))
         }
     }

@@ -8,6 +8,8 @@ enum GroupLayout {
     static let descriptorBytes = 48
     static let alignment = 4096
     static let hashOffset = 88
+    /// No writer makes a larger one: whatever claims to be is no group.
+    static let totalBytesMax = Limits.groupBytesMax + Limits.groupBytesExtra
 }
 
 /// A group's header, decoded and verified.
@@ -33,7 +35,8 @@ struct GroupHeader: Sendable, Hashable {
         guard bytes.count >= GroupLayout.headerBytes, bytes.u64(0) == GroupLayout.magic else { return nil }
         let total = Int(bytes.u32(8))
         let meta = Int(bytes.u32(12))
-        guard total >= GroupLayout.alignment, total % GroupLayout.alignment == 0, offset + total <= segmentBytes,
+        guard total >= GroupLayout.alignment, total <= GroupLayout.totalBytesMax, total % GroupLayout.alignment == 0,
+            offset + total <= segmentBytes,
             meta >= GroupLayout.headerBytes, meta <= total
         else { return nil }
         return (total, meta)

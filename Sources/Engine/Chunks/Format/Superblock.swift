@@ -8,6 +8,7 @@ struct Superblock: Sendable {
     static let path = "SUPER"
     static let magic: UInt64 = 0x3152_4550_5553_5041  // "APUSPER1"
     static let version: UInt32 = 1
+    private static let sequenceOffset = 56
     /// Feature bits that this version knows. Unknown incompatible ones refuse the store; unknown
     /// read-only-compatible ones allow reading only.
     static let knownIncompatible: UInt64 = 0
@@ -90,18 +91,22 @@ struct Superblock: Sendable {
         }
         var newest: Superblock?
         var refusal: ReadFailure = .damaged
+        // A newer program's slot counts although this one can't use it: its records may be in the log.
+        var refusedSequence: UInt64 = 0
         for slot in 0..<2 where count >= (slot + 1) * 4096 {
             do throws(ReadFailure) {
                 let block = try decode(Array(buffer.range(slot * 4096, 4096)))
                 if newest == nil || block.sequence > newest!.sequence { newest = block }
             } catch {
                 switch error {
-                case .otherVersion, .unknownFeatures: refusal = error
+                case .otherVersion, .unknownFeatures:
+                    refusal = error
+                    refusedSequence = max(refusedSequence, buffer.range(slot * 4096, 4096).u64(sequenceOffset))
                 case .absent, .damaged, .disk: break
                 }
             }
         }
-        guard let newest else { throw refusal }
+        guard let newest, newest.sequence > refusedSequence else { throw refusal }
         return newest
     }
 

@@ -70,5 +70,10 @@ package struct IndexPosition: Sendable, Hashable {
 
 package struct IndexError: Error, Sendable, Hashable, CustomStringConvertible {
     package var description: String
-    package init(_ description: String) { self.description = description }
+    /// What the copy holds is wrong, rather than out of reach.
+    package var isCorruption: Bool
+    package init(_ description: String, isCorruption: Bool = false) {
+        self.description = description
+        self.isCorruption = isCorruption
+    }
 }

@@ -1,4 +1,5 @@
 import CSQLite
+import Codecs
 import Primitives
 
 /// One index file: SQLite with raw statements, one writing connection, a few reading ones.
@@ -9,6 +10,8 @@ package final class SQLiteIndex: IndexStore {
     /// Reading connections, each used by one thread at a time.
     static let readersMax = 8
     static let pageBytes = 8192
+    /// Checkpoints that may find a reader in the way, ten seconds each, before it counts as a failure.
+    static let busyCheckpointsMax = 30
     static let writerCacheKiB = 16_384
     static let readerCacheKiB = 4_096
 
@@ -79,6 +82,7 @@ package final class SQLiteIndex: IndexStore {
         mutex.withLock {
             pool.value.closed = true
             pool.value.idle.removeAll()
+            mutex.broadcast()
         }
         writer.close()
     }
@@ -106,7 +110,10 @@ package final class SQLiteIndex: IndexStore {
                 do throws(IndexError) {
                     return try Connection(path: path, writes: false)
                 } catch {
-                    mutex.withLock { pool.value.count -= 1 }
+                    mutex.withLock {
+                        pool.value.count -= 1
+                        mutex.signal()
+                    }
                     throw error
                 }
             }
@@ -152,7 +159,7 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
                 """
                 CREATE TABLE IF NOT EXISTS position(id INTEGER PRIMARY KEY CHECK(id=0), lsn INTEGER, segment INTEGER,
                 end_offset INTEGER, group_offset INTEGER, group_hash INTEGER, next_id INTEGER, newest INTEGER,
-                logical INTEGER, stored INTEGER)
+                logical INTEGER, stored INTEGER, hash INTEGER)
                 """)
         }
     }
@@ -180,7 +187,13 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
         var done: Int32 = 0
         // FULL waits for readers of older snapshots (they take milliseconds; the busy timeout bounds it), so that
         // the WAL is synced, copied and the database synced: PASSIVE may do none of that and still return OK.
-        let status = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_FULL, &frames, &done)
+        var status = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_FULL, &frames, &done)
+        var attempts = 1
+        while status & 0xFF == SQLITE_BUSY, attempts < SQLiteIndex.busyCheckpointsMax {
+            // A reader is slow; nothing was synced and nothing lost. The overlay stays frozen meanwhile.
+            status = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_FULL, &frames, &done)
+            attempts += 1
+        }
         guard status == SQLITE_OK else { throw failure("checkpoint") }
         if frames > 0, frames == done {
             // Everything is in the database: the WAL may start anew when no reader is in it. BUSY is no failure here.
@@ -203,11 +216,15 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
 
     func position() throws(IndexError) -> IndexPosition? {
         let statement = try prepare(
-            "SELECT lsn, segment, end_offset, group_offset, group_hash, next_id, newest, logical, stored FROM position")
+            "SELECT lsn, segment, end_offset, group_offset, group_hash, next_id, newest, logical, stored, hash FROM position"
+        )
         defer { sqlite3_reset(statement) }
         switch sqlite3_step(statement) {
         case SQLITE_ROW:
             func column(_ index: Int32) -> Int64 { sqlite3_column_int64(statement, index) }
+            guard Self.hash((0..<9).map(column)) == column(9) else {
+                throw IndexError("the position does not match its hash", isCorruption: true)
+            }
             return IndexPosition(
                 lsn: UInt64(bitPattern: column(0)), segment: UInt32(truncatingIfNeeded: column(1)),
                 endOffset: UInt32(truncatingIfNeeded: column(2)),
@@ -220,7 +237,7 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
     }
 
     func setPosition(_ position: IndexPosition) throws(IndexError) {
-        let statement = try prepare("INSERT OR REPLACE INTO position VALUES(0,?,?,?,?,?,?,?,?,?)")
+        let statement = try prepare("INSERT OR REPLACE INTO position VALUES(0,?,?,?,?,?,?,?,?,?,?)")
         defer { sqlite3_reset(statement) }
         let values: [Int64] = [
             Int64(bitPattern: position.lsn), Int64(position.segment), Int64(position.endOffset),
@@ -229,9 +246,18 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
             position.newestTimestampTicks,
             position.bytesLogical, position.bytesStored,
         ]
-        for (index, value) in values.enumerated() { sqlite3_bind_int64(statement, Int32(index + 1), value) }
+        for (index, value) in (values + [Self.hash(values)]).enumerated() {
+            sqlite3_bind_int64(statement, Int32(index + 1), value)
+        }
         guard sqlite3_step(statement) == SQLITE_DONE else { throw failure("set position") }
     }
+
+    /// Against rot only: SQLite's pages have no checksums, and the position decides where recovery begins.
+    private static func hash(_ values: [Int64]) -> Int64 {
+        values.withUnsafeBytes { Int64(bitPattern: XXH3.hash($0, positionSecret)) }
+    }
+
+    private static let positionSecret = HashSecret((0..<192).map { UInt8(truncatingIfNeeded: $0 &* 73 &+ 29) })
 
     func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]? {
         let statement = try prepare("SELECT value FROM rows WHERE key=?")
@@ -320,6 +346,9 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
 
     private func failure(_ what: String) -> IndexError {
         let text = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "no memory"
-        return IndexError("\(what): \(text) (\(sqlite3_extended_errcode(handle)))")
+        let code = sqlite3_errcode(handle)
+        return IndexError(
+            "\(what): \(text) (\(sqlite3_extended_errcode(handle)))",
+            isCorruption: code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
     }
 }

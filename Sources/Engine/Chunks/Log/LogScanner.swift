@@ -1,5 +1,6 @@
 import Codecs
 import Disks
+private import Glibc
 import Primitives
 
 /// Reads the state log past the page cache, group by group, and tells where it ends and why.
@@ -66,9 +67,15 @@ struct LogScanner {
             var headers: [SegmentHeader] = []
             var unreadable: [UInt32] = []
             for id in try SegmentTable.existing(segments.disk) {
-                if let header = try segments.readHeader(id) {
-                    if header.kind == .state { headers.append(header) }
-                } else {
+                do throws(DiskError) {
+                    if let header = try segments.readHeader(id) {
+                        if header.kind == .state { headers.append(header) }
+                    } else {
+                        unreadable.append(id)
+                    }
+                } catch {
+                    // A bad sector under one header must not keep the rest from being read.
+                    guard error.code == EIO else { throw error }
                     unreadable.append(id)
                 }
             }
@@ -87,6 +94,13 @@ struct LogScanner {
             if error.isNotFound { return nil }
             throw .disk(error)
         }
+    }
+
+    /// Whether the group or the segment behind `tail` says that the group before it was what `tail` says.
+    func continues(_ tail: LogTail) throws(ChunkError) -> Bool {
+        if successor(of: tail, in: try stateSegments().headers) != nil { return true }
+        guard tail.segment != SegmentHeader.none, var window = try openWindow(tail.segment) else { return false }
+        return try readGroup(&window, at: tail.endOffset, after: tail) != nil
     }
 
     private func successor(of tail: LogTail, in headers: [SegmentHeader]) -> SegmentHeader? {
@@ -130,7 +144,12 @@ struct LogScanner {
         var records: [Record] = []
         records.reserveCapacity(entries.count)
         for entry in entries {
-            guard let record = Record(entry, segment: window.id, groupOffset: UInt32(offset)) else { return nil }
+            guard let record = Record(entry, segment: window.id, groupOffset: UInt32(offset)) else {
+                // It verifies, so it was written: never a torn tail.
+                throw .unusable(
+                    "segment \(window.id) holds, at \(offset), a record that this program does not understand: use a newer program"
+                )
+            }
             records.append(record)
         }
         return (header, records)

@@ -33,7 +33,7 @@ final class StateLog {
         self.spares = spares
         self.mutant = mutant
         groupBytesMax = min(Limits.groupBytesMax, segments.segmentBytes / 4)
-        builder = GroupBuilder(buffer: AlignedBuffer(groupBytesMax + (256 << 10)))
+        builder = GroupBuilder(buffer: AlignedBuffer(groupBytesMax + Limits.groupBytesExtra))
         segment = tail.segment
         offset = tail.endOffset
         lastHash = tail.lastHash
@@ -112,7 +112,11 @@ final class StateLog {
     /// Takes a spare and writes its header; the group that follows is flushed together with it.
     private func openNext() throws(AppendError) {
         let spare: (id: UInt32, file: any DiskFile)
-        do throws(DiskError) { spare = try spares.take() } catch { throw .noSegment(error) }
+        do throws(DiskError) {
+            spare = try spares.take()
+        } catch {
+            throw error.isNoSpace ? .noSegment(error) : .failed(error)
+        }
         let header = SegmentHeader(
             kind: .state, id: spare.id, storeUUID: segments.storeUUID, previous: segment, previousEnd: UInt32(offset),
             previousHash: lastHash, firstLSN: nextLSN)

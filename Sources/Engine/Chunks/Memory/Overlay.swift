@@ -264,7 +264,7 @@ extension Overlay {
             guard reader.isComplete else { throw .corruptIndex("a counter row cannot be decoded") }
             return row
         } catch {
-            throw IndexError("\(error)")
+            throw IndexError("\(error)", isCorruption: true)
         }
     }
 }
