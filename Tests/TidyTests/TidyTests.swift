@@ -7,7 +7,8 @@ struct FloorTests {
     init() throws { manifest = PackageManifest(text: try SourceTree.text("Package.swift")) }
 
     @Test func theTableNamesEveryTargetOfThePackageAndNoOther() {
-        let declared = Set(manifest.targets.values.filter { !$0.isTest && $0.path?.hasPrefix("Benchmarks/") != true }.map(\.name))
+        let declared = Set(
+            manifest.targets.values.filter { !$0.isTest && $0.path?.hasPrefix("Benchmarks/") != true }.map(\.name))
         #expect(declared == Set(Floors.table.map(\.name)))
         #expect(declared.count >= 19, "Package.swift was read wrongly: only \(declared.sorted())")
     }
@@ -108,7 +109,8 @@ struct HouseRuleTests {
     }
 
     @Test func nothingIsPublic() throws {
-        let declaration = /(?:^|\s|\()(?:public|open)\s+(?:import|func|var|let|class|struct|enum|actor|protocol|init|static|typealias|extension|final)/
+        let declaration =
+            /(?:^|\s|\()(?:public|open)\s+(?:import|func|var|let|class|struct|enum|actor|protocol|init|static|typealias|extension|final)/
         for (file, number, line) in try Self.lines(under: "Sources", with: ["public ", "open "]) {
             if line.contains(declaration) { Issue.record("\(file.path):\(number): \(line)") }
         }
@@ -142,7 +144,8 @@ struct HouseRuleTests {
 
     @Test func noTestSleeps() throws {
         let sleep = /\b(?:Task\.sleep|usleep|nanosleep|Thread\.sleep)\b|\bsleep\(/
-        for (file, number, line) in try Self.lines(under: "Tests", with: ["sleep"]) where !file.path.hasPrefix("Tests/TidyTests/") {
+        for (file, number, line) in try Self.lines(under: "Tests", with: ["sleep"])
+        where !file.path.hasPrefix("Tests/TidyTests/") {
             if line.contains(sleep) { Issue.record("\(file.path):\(number): \(line)") }
         }
     }
@@ -152,7 +155,9 @@ struct HouseRuleTests {
         let files = try SourceTree.files(under: folder, extensions: ["swift"])
         #expect(files.count > 50, "only \(files.count) files were seen under \(folder)")
         return files.filter { file in words.contains { file.text.contains($0) } }.flatMap { file in
-            file.codeLines.filter { line in words.contains { line.text.contains($0) } }.map { (file, $0.number, $0.text) }
+            file.codeLines.filter { line in words.contains { line.text.contains($0) } }.map {
+                (file, $0.number, $0.text)
+            }
         }
     }
 
