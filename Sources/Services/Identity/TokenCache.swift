@@ -16,11 +16,19 @@ final class TokenCache: Sendable {
         func hash(into hasher: inout Hasher) { hasher.combine(a) }
     }
 
-    fileprivate struct Entry {
+    /// A class, so that a look-up retains one object and not each string of what it found.
+    fileprivate final class Entry: Sendable {
         let info: TokenInfo
         let caller: Caller
         let storedAt: Int64
         let until: Int64
+
+        init(info: TokenInfo, storedAt: Int64, until: Int64) {
+            self.info = info
+            caller = info.caller
+            self.storedAt = storedAt
+            self.until = until
+        }
     }
 
     fileprivate struct State {
@@ -41,7 +49,7 @@ final class TokenCache: Sendable {
     func store(_ token: String, _ info: TokenInfo, generation: UInt64, now: Int64) {
         let key = Self.digest(token)
         let until = min(info.expiresAt, now + Limits.cacheSecondsMax)
-        let entry = Entry(info: info, caller: info.caller, storedAt: now, until: until)
+        let entry = Entry(info: info, storedAt: now, until: until)
         var discarded: [Digest: Entry] = [:]
         mutex.withLock {
             guard state.value.generation == generation else { return }
