@@ -123,7 +123,7 @@ enum HeadReader {
         guard hasExactPrefix(version, "HTTP/"), version[6] == 0x2e, isDigit(version[5]), isDigit(version[7]) else {
             throw malformed
         }
-        guard version[5] == 0x31 else { throw HTTPRefusal(505, "The server speaks HTTP/1.1.") }
+        guard version[5] == 0x31, version[7] <= 0x31 else { throw HTTPRefusal(505, "The server speaks HTTP/1.1.") }
         draft.isHTTP10 = version[7] == 0x30
         if raw[start] != 0x2f {
             let target = UnsafeRawBufferPointer(rebasing: raw[start..<targetEnd])
@@ -209,7 +209,7 @@ enum HeadReader {
 
     /// RFC 9110's `tchar`, as two words of bits.
     @inline(__always)
-    private static func isToken(_ c: UInt8) -> Bool {
+    static func isToken(_ c: UInt8) -> Bool {
         // 0x00-0x3f: ! # $ % & ' * + - . 0-9; 0x40-0x7f: A-Z ^ _ ` a-z | ~
         if c < 0x40 { return 0x03ff_6cfa_0000_0000 >> UInt64(c) & 1 != 0 }
         if c < 0x80 { return 0x57ff_ffff_c7ff_fffe >> UInt64(c - 0x40) & 1 != 0 }
