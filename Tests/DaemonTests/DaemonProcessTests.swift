@@ -21,13 +21,18 @@ enum Program {
     }
 
     /// Runs to its end.
-    static func run(_ path: String, _ arguments: [String], environment: [String: String] = [:], input: String = "") throws -> Outcome {
+    static func run(_ path: String, _ arguments: [String], environment: [String: String] = [:], input: String = "")
+        throws -> Outcome
+    {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("APUS_") }.merging(environment) { _, new in new }
+        process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("APUS_") }.merging(
+            environment
+        ) { _, new in new }
         let files = try ScratchFolder()
-        let output = try files.write("out", ""), errors = try files.write("err", ""), text = try files.write("in", input)
+        let output = try files.write("out", ""), errors = try files.write("err", ""),
+            text = try files.write("in", input)
         process.standardOutput = FileHandle(forWritingAtPath: output)
         process.standardError = FileHandle(forWritingAtPath: errors)
         process.standardInput = FileHandle(forReadingAtPath: text)
@@ -75,7 +80,9 @@ final class RunningProcess {
     }
 }
 
-@Suite("The daemon as a process", .serialized, .enabled(if: !Program.folder.isEmpty, "apusd was not built beside the tests"))
+@Suite(
+    "The daemon as a process", .serialized,
+    .enabled(if: !Program.folder.isEmpty, "apusd was not built beside the tests"))
 struct DaemonProcessTests {
     @Test func itSaysReadyLeavesPrivateFilesAnswersItsOperatorAndStops() throws {
         let scratch = try ScratchFolder()
@@ -83,8 +90,11 @@ struct DaemonProcessTests {
         for name in ["openrc", "clouds.yaml", "endpoints.json", "admin-password", "control.db", "apus.sock", "lock"] {
             #expect(try scratch.mode("data/" + name) == 0o600, "\(name)")
         }
-        for name in ["", "/fernet-keys", "/objects", "/rings"] { #expect(try scratch.mode("data" + name) == 0o700, "\(name)") }
-        let endpoints = try JSONDecoder().decode(ClientFiles.Endpoints.self, from: Data(try scratch.text("data/endpoints.json").utf8))
+        for name in ["", "/fernet-keys", "/objects", "/rings"] {
+            #expect(try scratch.mode("data" + name) == 0o700, "\(name)")
+        }
+        let endpoints = try JSONDecoder().decode(
+            ClientFiles.Endpoints.self, from: Data(try scratch.text("data/endpoints.json").utf8))
         #expect(endpoints.pid == daemon.process.processIdentifier)
         #expect(try daemon.apus("status").output.hasPrefix("State          serving"))
 
@@ -97,7 +107,11 @@ struct DaemonProcessTests {
 
         let taken = try Program.run(
             Program.folder + "/apusd",
-            ["--data", scratch.path + "/other", "--set", "object.port=\(endpoints.object.split(separator: ":").last ?? "")", "--set", "identity.port=0", "--set", "metrics.enabled=false"])
+            [
+                "--data", scratch.path + "/other", "--set",
+                "object.port=\(endpoints.object.split(separator: ":").last ?? "")", "--set", "identity.port=0", "--set",
+                "metrics.enabled=false",
+            ])
         #expect(taken.code == 1)
         #expect(taken.errors.contains("another program listens there"))
 
@@ -105,7 +119,8 @@ struct DaemonProcessTests {
         #expect(try daemon.apus("status").errors.contains("No daemon runs"))
         #expect(try daemon.apus("fsck").code == 0)
         let again = try RunningProcess(scratch.path + "/data")
-        let later = try JSONDecoder().decode(ClientFiles.Endpoints.self, from: Data(try scratch.text("data/endpoints.json").utf8))
+        let later = try JSONDecoder().decode(
+            ClientFiles.Endpoints.self, from: Data(try scratch.text("data/endpoints.json").utf8))
         #expect(later.object == endpoints.object, "a restarted daemon is found where it was")
         #expect(again.stop() == 0)
     }
@@ -129,7 +144,9 @@ struct DaemonProcessTests {
         #expect(reset.code == 0)
         let after = try scratch.text("data/openrc")
         #expect(before != after)
-        let password = reset.output.split(separator: "Password: ").last.map { $0.trimmingCharacters(in: .whitespacesAndNewlines) } ?? ""
+        let password =
+            reset.output.split(separator: "Password: ").last.map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }
+            ?? ""
         #expect(after.contains("OS_PASSWORD='\(password)'"))
         #expect(try daemon.apus("token-keys", "rotate").code == 0)
         #expect(try daemon.apus("metrics").output.contains("# TYPE chunks_read_only gauge"))
@@ -140,7 +157,8 @@ struct DaemonProcessTests {
         let scratch = try ScratchFolder()
         let data = scratch.path + "/data"
         for (arguments, words) in [
-            (["--set", "object.host=0.0.0.0"], "allow_plaintext"), (["--set", "nope=1"], "no key"), (["--config", "/nowhere.json"], "/nowhere.json"),
+            (["--set", "object.host=0.0.0.0"], "allow_plaintext"), (["--set", "nope=1"], "no key"),
+            (["--config", "/nowhere.json"], "/nowhere.json"),
             (["--set", "object.host=192.0.2.1", "--set", "object.allow_plaintext=true", "--any-port"], "192.0.2.1"),
         ] {
             let outcome = try Program.run(Program.folder + "/apusd", ["--data", data] + arguments)
@@ -154,7 +172,11 @@ struct DaemonProcessTests {
         let scratch = try ScratchFolder()
         let file = try scratch.write("bad.pem", "not a certificate")
         let outcome = try Program.run(
-            Program.folder + "/apusd", ["--data", scratch.path + "/data", "--any-port", "--set", "tls.certificate=\(file)", "--set", "tls.key=\(file)"])
+            Program.folder + "/apusd",
+            [
+                "--data", scratch.path + "/data", "--any-port", "--set", "tls.certificate=\(file)", "--set",
+                "tls.key=\(file)",
+            ])
         #expect(outcome.code == 1)
         #expect(outcome.errors.contains("certificate"))
     }
@@ -171,7 +193,8 @@ struct DaemonProcessTests {
 
     @Test func nothingAcknowledgedIsLostToKillNine() throws {
         let outcome = try Program.run(
-            "/usr/bin/env", ["python3", Repository.path("Tools/kill9"), "--kills", "5", "--seconds", "0.8", "--writers", "4"],
+            "/usr/bin/env",
+            ["python3", Repository.path("Tools/kill9"), "--kills", "5", "--seconds", "0.8", "--writers", "4"],
             environment: ["APUSD": Program.folder + "/apusd"])
         print(outcome.output)
         #expect(outcome.code == 0, "\(outcome.output)\n\(outcome.errors)")
@@ -179,7 +202,9 @@ struct DaemonProcessTests {
     }
 
     @Test func realClientsGetTheirBytesBack() throws {
-        let outcome = try Program.run("/usr/bin/env", ["python3", Repository.path("Tools/clients")], environment: ["APUSD": Program.folder + "/apusd"])
+        let outcome = try Program.run(
+            "/usr/bin/env", ["python3", Repository.path("Tools/clients")],
+            environment: ["APUSD": Program.folder + "/apusd"])
         // Says which clients were there, and loudly which were not.
         print(outcome.output)
         #expect(outcome.code == 0, "\(outcome.output)\n\(outcome.errors)")

@@ -128,7 +128,7 @@ struct ClientFilesTests {
         try files.keep(password: Secret("p'a\"ss $HOME\\"))
         try files.write(endpoints)
         for name in [
-            ClientFiles.openrcName, ClientFiles.cloudsName, ClientFiles.endpointsName, ClientFiles.passwordName,
+            ClientFiles.openrcName, ClientFiles.openrcV1Name, ClientFiles.cloudsName, ClientFiles.endpointsName, ClientFiles.passwordName,
         ] {
             #expect(try scratch.mode(name) == 0o600)
         }
@@ -145,19 +145,23 @@ struct ClientFilesTests {
     @Test func aShellReadsBackWhatWasMeant() throws {
         let scratch = try ScratchFolder()
         let password = "p'a\"ss $HOME `id` \\ !"
-        let file = try scratch.write("openrc", ClientFiles.openrc(endpoints, password: password))
+        let v3 = try scratch.write("openrc", ClientFiles.openrc(endpoints, password: password))
+        let v1 = try scratch.write("openrc-v1", ClientFiles.openrcV1(endpoints, password: password))
         let shell = Process()
         shell.executableURL = URL(fileURLWithPath: "/bin/sh")
         shell.arguments = [
             "-euc",
-            ". \(file); printf '%s|%s|%s|%s' \"$OS_PASSWORD\" \"$APUS_V1_KEY\" \"$OS_REGION_NAME\" \"$APUS_V1_AUTH\"",
+            """
+            . \(v3); printf '%s|%s|%s\n' "$OS_PASSWORD" "$OS_REGION_NAME" "${ST_KEY-none}"
+            . \(v1); printf '%s|%s|%s\n' "$ST_KEY" "$ST_AUTH" "${OS_PASSWORD-none}"
+            """,
         ]
         let pipe = Pipe()
         shell.standardOutput = pipe
         try shell.run()
         let output = String(decoding: pipe.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         shell.waitUntilExit()
-        #expect(output == "\(password)|\(password)|It's|http://127.0.0.1:8080/auth/v1.0")
+        #expect(output == "\(password)|It's|none\n\(password)|http://127.0.0.1:8080/auth/v1.0|none\n")
     }
 
     @Test func damagedEndpointsAreForgotten() throws {

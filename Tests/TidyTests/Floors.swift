@@ -13,11 +13,14 @@ enum Floors {
         Row(name: "CLZ4", folder: "System", floor: 0),
         Row(name: "CSQLite", folder: "System", floor: 0),
         Row(name: "CZlib", folder: "System", floor: 0),
+        Row(name: "CCRC32", folder: "System", floor: 0),
         Row(name: "CXXHash", folder: "System", floor: 0),
         Row(name: "CLinux", folder: "System", floor: 0),
         // Floor 0 is a small stair of its own: C, then units, then codecs and disks.
         Row(name: "Primitives", folder: "System", floor: 0, neighbours: ["CLinux"]),
-        Row(name: "Codecs", folder: "System", floor: 0, neighbours: ["CLZ4", "CXXHash", "CZlib", "Primitives"]),
+        Row(
+            name: "Codecs", folder: "System", floor: 0,
+            neighbours: ["CCRC32", "CLZ4", "CXXHash", "CZlib", "Primitives"]),
         Row(name: "Disks", folder: "System", floor: 0, neighbours: ["CLinux", "Primitives"]),
         Row(name: "Chunks", folder: "Engine", floor: 1),
         Row(name: "Rings", folder: "Placement", floor: 1),

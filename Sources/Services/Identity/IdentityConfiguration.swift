@@ -9,6 +9,8 @@ package struct IdentityConfiguration: Sendable {
     /// How often the keys are rotated, in seconds; not more often than a token lives, or tokens would die early.
     package var keyRotationSeconds: Int64
     package var passwordCost: PasswordCost
+    /// The region that the catalog's built-in part is published in.
+    package var region = IdentityService.regionName
     /// Unix seconds.
     package var now: @Sendable () -> Int64
     /// That many bytes from the system's CSPRNG.

@@ -111,7 +111,7 @@ extension IdentityService {
         var changed = 0
         try db.execute(
             sql: "INSERT INTO regions (id, description) VALUES (?, '') ON CONFLICT (id) DO NOTHING",
-            arguments: [Self.regionName])
+            arguments: [configuration.region])
         let builtIn = try Lookups.all(db, "SELECT * FROM services WHERE built_in = 1", [], Lookups.service)
         for service in builtIn where !services.contains(where: { $0.type == service.type && $0.name == service.name }) {
             try db.execute(sql: "DELETE FROM services WHERE id = ?", arguments: [service.id])
@@ -125,8 +125,12 @@ extension IdentityService {
                     sql: "INSERT INTO services (id, type, name, enabled, built_in) VALUES (?, ?, ?, 1, 1)",
                     arguments: [id, service.type, service.name])
             }
+            // What this daemon publishes is in one region; a changed `region` leaves nothing behind.
+            try db.execute(
+                sql: "DELETE FROM endpoints WHERE service_id = ? AND region_id <> ?",
+                arguments: [id, configuration.region])
             let endpoints = try Lookups.all(
-                db, "SELECT * FROM endpoints WHERE service_id = ? AND region_id = ?", [id, Self.regionName],
+                db, "SELECT * FROM endpoints WHERE service_id = ? AND region_id = ?", [id, configuration.region],
                 Lookups.endpoint)
             for interface in ["public", "internal", "admin"] {
                 if let endpoint = endpoints.first(where: { $0.interface == interface }) {
@@ -138,7 +142,7 @@ extension IdentityService {
                         sql: """
                             INSERT INTO endpoints (id, service_id, interface, region_id, url, enabled)
                             VALUES (?, ?, ?, ?, ?, 1)
-                            """, arguments: [newID(), id, interface, Self.regionName, service.url])
+                            """, arguments: [newID(), id, interface, configuration.region, service.url])
                 }
                 changed += 1
             }

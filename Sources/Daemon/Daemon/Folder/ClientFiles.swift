@@ -1,10 +1,12 @@
 private import Foundation
 package import Primitives
 
-/// The files that clients start from: `openrc` (shell), `clouds.yaml` (OpenStack SDK and CLI) and `endpoints.json`
+/// The files that clients start from: `openrc` (shell), `openrc-v1` (shell, for the object API's own sign-in: apart,
+/// since python-swiftclient takes the one for the other where it finds both), `clouds.yaml` (OpenStack SDK and CLI) and `endpoints.json`
 /// (programs). All are 0600, and written anew at each start, since ports and hosts may have changed.
 package struct ClientFiles: Sendable {
     package static let openrcName = "openrc"
+    package static let openrcV1Name = "openrc-v1"
     package static let cloudsName = "clouds.yaml"
     package static let endpointsName = "endpoints.json"
     package static let passwordName = "admin-password"
@@ -45,6 +47,7 @@ package struct ClientFiles: Sendable {
     package func write(_ endpoints: Endpoints) throws(DaemonError) {
         let password = try password().map { String(decoding: $0.bytes, as: UTF8.self) }
         try files.write(Self.openrcName, Self.openrc(endpoints, password: password))
+        try files.write(Self.openrcV1Name, Self.openrcV1(endpoints, password: password))
         try files.write(Self.cloudsName, Self.clouds(endpoints, password: password))
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -74,7 +77,7 @@ package struct ClientFiles: Sendable {
             ?? "# export OS_PASSWORD=... (the daemon does not know it)"
         return """
             # Source this file: . openrc. It holds the admin's password.
-            unset OS_TOKEN OS_CLOUD OS_SYSTEM_SCOPE OS_DOMAIN_ID OS_DOMAIN_NAME OS_PROJECT_ID
+            unset ST_AUTH ST_USER ST_KEY OS_TOKEN OS_CLOUD OS_SYSTEM_SCOPE OS_DOMAIN_ID OS_DOMAIN_NAME OS_PROJECT_ID
             export OS_AUTH_URL=\(shellQuoted(endpoints.identity + "/v3"))
             export OS_IDENTITY_API_VERSION=3
             export OS_USERNAME=admin
@@ -84,11 +87,19 @@ package struct ClientFiles: Sendable {
             export OS_PROJECT_DOMAIN_NAME=Default
             export OS_REGION_NAME=\(shellQuoted(endpoints.region))
             export OS_INTERFACE=public
-            # For tools that speak v1 auth. Not under swiftclient's own names (ST_AUTH...): it would mix them with the above.
-            unset ST_AUTH ST_USER ST_KEY
-            export APUS_V1_AUTH=\(shellQuoted(endpoints.object + "/auth/v1.0"))
-            export APUS_V1_USER=admin:admin
-            export APUS_V1_KEY="${OS_PASSWORD:-}"
+
+            """
+    }
+
+    static func openrcV1(_ endpoints: Endpoints, password: String?) -> String {
+        let secret = password.map { "export ST_KEY=\(shellQuoted($0))" } ?? "# export ST_KEY=... (the daemon does not know it)"
+        return """
+            # Source this file for tools that speak v1 sign-in: . openrc-v1. It holds the admin's password.
+            unset OS_AUTH_URL OS_IDENTITY_API_VERSION OS_USERNAME OS_PASSWORD OS_PROJECT_NAME OS_USER_DOMAIN_NAME
+            unset OS_PROJECT_DOMAIN_NAME OS_REGION_NAME OS_INTERFACE OS_TOKEN OS_CLOUD
+            export ST_AUTH=\(shellQuoted(endpoints.object + "/auth/v1.0"))
+            export ST_USER=admin:admin
+            \(secret)
 
             """
     }

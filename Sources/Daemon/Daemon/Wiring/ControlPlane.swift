@@ -21,6 +21,7 @@ struct ControlPlane: Sendable {
                 var settings = IdentityConfiguration.standard(keyFolder: folder.tokenKeysPath)
                 settings.tokenSeconds = Int64(configuration.tokenLifetimeSeconds)
                 settings.keyRotationSeconds = max(settings.keyRotationSeconds, settings.tokenSeconds)
+                settings.region = configuration.region
                 let identity = try IdentityService(records: records, configuration: settings)
                 let report = try identity.bootstrap(
                     services: published(endpoints), adminPassword: ClientFiles.randomPassword(),

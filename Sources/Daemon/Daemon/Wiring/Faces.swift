@@ -1,6 +1,7 @@
 private import Chunks
 import HTTPFace
 private import Identity
+private import IdentityAPI
 import Logging
 private import NIOCore
 private import NIOPosix
@@ -11,7 +12,7 @@ import ServiceLifecycle
 
 /// The listeners, and the threads that their requests run on.
 struct Faces: Sendable {
-    let metrics = MetricsRegistry()
+    let metrics: MetricsRegistry
     private let listeners: [ListenerSettings]
     private let loops: MultiThreadedEventLoopGroup
     private let workThreads: WorkThreads
@@ -31,6 +32,8 @@ struct Faces: Sendable {
         self.listeners = listeners
         self.control = control
         self.logger = logger
+        let metrics = MetricsRegistry()
+        self.metrics = metrics
         let cores = System.coreCount
         loops = MultiThreadedEventLoopGroup(
             numberOfThreads: configuration.objectEventLoops > 0 ? configuration.objectEventLoops : cores)
@@ -62,13 +65,14 @@ struct Faces: Sendable {
         }
         identityListener = listeners.first { $0.name == "identity" }.map { listener in
             IdentityListener(
-                listener, publicHost: configuration.publicHost, identity: control.identity, logger: logger)
+                listener, publicHost: configuration.publicHost, identity: control.identity, metrics: metrics,
+                logger: logger)
         }
         var random = SystemRandomNumberGenerator()
         let requestLog = RequestLog(label: logger.label, write: LineLogHandler.standardError)
         self.requestLog = requestLog
         objectServer = ObjectServer(
-            configuration: settings, service: service, authenticator: TokenAuthenticator(identity: control.identity),
+            configuration: settings, service: service, authenticator: IdentityAuthenticator(control.identity),
             workThreads: workThreads, group: loops, metrics: metrics, logger: logger, requestLog: requestLog,
             seed: random.next())
     }

@@ -1,3 +1,4 @@
+import HTTPFace
 private import Hummingbird
 private import HummingbirdCore
 private import HummingbirdTLS
@@ -14,6 +15,7 @@ struct IdentityListener: Service, CustomStringConvertible {
     private let settings: ListenerSettings
     private let publicHost: String
     private let identity: IdentityService
+    private let metrics: MetricsRegistry
     private let logger: Logger
     private let up: AsyncStream<Void>
     private let isUp: AsyncStream<Void>.Continuation
@@ -23,10 +25,14 @@ struct IdentityListener: Service, CustomStringConvertible {
     /// Further ones wait in the system's queue.
     private static let connectionsMax = 1024
 
-    init(_ settings: ListenerSettings, publicHost: String, identity: IdentityService, logger: Logger) {
+    init(
+        _ settings: ListenerSettings, publicHost: String, identity: IdentityService, metrics: MetricsRegistry,
+        logger: Logger
+    ) {
         self.settings = settings
         self.publicHost = publicHost
         self.identity = identity
+        self.metrics = metrics
         self.logger = logger
         (up, isUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
     }
@@ -47,7 +53,8 @@ struct IdentityListener: Service, CustomStringConvertible {
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 8192, maxHeaderListSize: 65_535, maxHeaderFieldCount: 126)))
         let application = Application(
-            responder: IdentityResponder(identity: identity, publicBase: { base }),
+            responder: MeasuredResponder(
+                IdentityResponder(identity: identity, publicBase: { base }), name: "identity", metrics: metrics),
             server: try tls().map { try .tls(http, tlsConfiguration: $0) } ?? http,
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.host, port: settings.port), backlog: 1024,

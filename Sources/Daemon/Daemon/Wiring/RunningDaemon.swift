@@ -78,6 +78,7 @@ package struct RunningDaemon: Sendable {
             began: began, logger: logger)
         var services: [any Service] = [
             stores.part(logger: logger), control.part(logger: logger), control.maintenance(logger: logger),
+            StoreWatch.part(stores, logger: logger),
         ]
         services += try await faces.start()
         services.append(try await admin.listen(path: folder.socketPath))

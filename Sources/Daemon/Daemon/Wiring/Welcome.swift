@@ -15,9 +15,9 @@ enum Welcome {
 
             Try, in another terminal:
 
-              . '\(folder)/\(ClientFiles.openrcName)'
-              curl -si -H "X-Auth-User: $APUS_V1_USER" -H "X-Auth-Key: $APUS_V1_KEY" "$APUS_V1_AUTH"
-              rclone lsd :swift: --swift-env-auth        (Debian's rclone; `swift stat` and `openstack container list` work as well)
+              . '\(folder)/\(ClientFiles.openrcV1Name)'; curl -si -H "X-Auth-User: $ST_USER" -H "X-Auth-Key: $ST_KEY" "$ST_AUTH"
+              . '\(folder)/\(ClientFiles.openrcName)'; rclone copy README.md :swift:try --swift-env-auth
+              . '\(folder)/\(ClientFiles.openrcName)'; rclone ls :swift:try --swift-env-auth
 
             Ctrl-C stops it.
 
