@@ -97,13 +97,13 @@ package final class HTTPConnection: ChannelDuplexHandler {
 
     package func channelReadComplete(context: ChannelHandlerContext) {
         isReading = false
-        if needsFlush { flush() }
+        if needsFlush { flush(context) }
     }
 
-    private func flush() {
+    private func flush(_ context: ChannelHandlerContext) {
         needsFlush = false
         unflushedBytes = 0
-        context?.flush()
+        context.flush()
     }
 
     package func read(context: ChannelHandlerContext) {
@@ -364,7 +364,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
 
     func uncork() {
         corked -= 1
-        if corked == 0, needsFlush, !isReading { flush() }
+        if corked == 0, needsFlush, !isReading, let context { flush(context) }
     }
 
     /// Date, the ids, and whether the connection ends with this response.
@@ -481,7 +481,7 @@ package final class HTTPConnection: ChannelDuplexHandler {
         lingering = limits.lingerBytesMax
         pending = ByteBuffer()
         quietTicks = 0
-        flush()
+        flush(context)
         if inputClosed { return closeNow() }
         if !isTLS { context.close(mode: .output, promise: nil) }
         releaseRead()
