@@ -72,6 +72,9 @@ package final class HTTPServer: Sendable {
             channel = nil
             return taken
         }
+        // First, so that whoever finds the listener gone is answered by a server that drains; and once more for what
+        // was accepted in between.
+        for context in loops.values { context.loop.execute { context.drain() } }
         if let channel {
             do { try await channel.close() } catch { /* already closed */  }
         }
