@@ -144,11 +144,12 @@ if !engineOnly {
         .executableTarget(
             name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
 
-        .testTarget(name: "IdentityTests", dependencies: ["Identity", "Records", "Primitives"], swiftSettings: bytes),
+        .testTarget(name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
         .testTarget(
             name: "IdentityAPITests",
             dependencies: [
                 "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
+                hummingbird, httpTypes,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
