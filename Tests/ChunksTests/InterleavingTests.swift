@@ -9,6 +9,7 @@ import Testing
     @Test func anIndexAheadOfTheLogIsRefusedWrites() throws { try Rigs.indexAhead() }
     @Test func lostIndexCopiesAreMadeAgainAndWithoutAnyTheStoreIsRefused() throws { try Rigs.lostIndexes() }
     @Test func damageOfWhatALaterGroupVouchesForIsNeverCutOff() throws { try Rigs.vouchedGroups() }
+    @Test func swappedGroupsAreDamage() throws { try Rigs.swappedGroups() }
     @Test func aMisplacedCopyOfAGroupIsNotFollowed() throws { try Rigs.misplacedGroup() }
     @Test func whatARestartedStoreShowsSurvivesAPowerCut() throws { try Rigs.killBeforeSync() }
     @Test func theAppliedLSNIsDurable() throws { try Rigs.appliedIsDurable() }

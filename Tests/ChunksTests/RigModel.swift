@@ -1,5 +1,6 @@
 import Codecs
 import Disks
+import Glibc
 import Primitives
 import Synchronization
 
@@ -46,6 +47,14 @@ struct BodySpec: Hashable, Sendable, CustomStringConvertible {
     }
 
     private static let etags = Mutex<[BodySpec: MD5Digest]>([:])
+}
+
+/// Whether both hold the same bytes; a library call, since element by element takes milliseconds in debug builds.
+func same(_ a: [UInt8], _ b: ArraySlice<UInt8>) -> Bool {
+    a.count == b.count
+        && a.withUnsafeBytes { x in
+            b.withUnsafeBytes { y in x.count == 0 || memcmp(x.baseAddress!, y.baseAddress!, x.count) == 0 }
+        }
 }
 
 /// What the engine should hold: dictionaries, and counters by counting.

@@ -118,7 +118,7 @@ extension Rigs {
             let right = body.bytes
             for frame in 0..<reader.frameCount {
                 let bytes = try StoreRig.frame(reader, frame).bytes
-                if bytes[...] != right[frame * frameBytes..<min(right.count, (frame + 1) * frameBytes)] {
+                if !same(bytes, right[frame * frameBytes..<min(right.count, (frame + 1) * frameBytes)]) {
                     throw RigFailure("wrong bytes")
                 }
                 switch frame {
@@ -214,6 +214,20 @@ extension Rigs {
             guard case .damaged = store.readOnlyReason else {
                 throw RigFailure("damage of \(what) was cut off in silence")
             }
+        }
+    }
+
+    /// The last group and the SEAL that vouches for it lie in each other's place.
+    static func swappedGroups(_ mutant: Mutant? = nil) throws {
+        let rig = try rig(mutant, [.putContainer(0, 0, attributes: 1)])
+        let put = try written(rig, [.put(0, 0, 1, BodySpec(seed: 4, size: 0, kind: .zeros), isDeferred: false)])
+        let seal = try written(rig, [.seal])
+        guard put.path == seal.path else { throw RigFailure("the SEAL lies in another segment") }
+        let disk = rig.disk.copy()
+        Harm.swap(path: put.path, put.offset, seal.offset).apply(to: disk)
+        let store = try StoreRig.open(disk, rig.indexes.fork { disk.cutCount }, StoreRig.configuration(mutant))
+        guard case .damaged = store.readOnlyReason else {
+            throw RigFailure("two swapped groups were cut off in silence")
         }
     }
 

@@ -119,7 +119,7 @@ extension Rigs {
                     for frame in 0..<reader.frameCount {
                         let (bytes, cached) = try StoreRig.frame(reader, frame)
                         let slice = right[frame * frameBytes..<min(right.count, (frame + 1) * frameBytes)]
-                        if bytes[...] != slice || (cached.map { $0[...] != slice } ?? false) {
+                        if !same(bytes, slice) || (cached.map { !same($0, slice) } ?? false) {
                             throw RigFailure("\(harm): wrong bytes of \(row.name) were served")
                         }
                     }

@@ -494,9 +494,11 @@ final class StoreRig {
         guard reader.frameCount > 0 else { return }
         let frame = random.below(reader.frameCount)
         let (bytes, cached) = try Self.frame(reader, frame)
-        let slice = Array(expected[frame * frameBytes..<min(expected.count, (frame + 1) * frameBytes)])
-        if bytes != slice { throw RigFailure("wrong bytes in frame \(frame) of \(objectName)") }
-        if let cached, cached != slice { throw RigFailure("wrong cached bytes in frame \(frame) of \(objectName)") }
+        let slice = expected[frame * frameBytes..<min(expected.count, (frame + 1) * frameBytes)]
+        if !same(bytes, slice) { throw RigFailure("wrong bytes in frame \(frame) of \(objectName)") }
+        if let cached, !same(cached, slice) {
+            throw RigFailure("wrong cached bytes in frame \(frame) of \(objectName)")
+        }
     }
 
     static func frame(_ reader: ObjectReader, _ frame: Int) throws -> (bytes: [UInt8], cached: [UInt8]?) {

@@ -171,11 +171,13 @@ struct LogScanner {
         candidates += unreadable.filter { $0 != tail.segment }
         for id in candidates {
             guard var window = try openWindow(id) else { continue }
-            var offset = id == tail.segment ? tail.endOffset + GroupLayout.alignment : SegmentHeader.byteCount
+            var offset = id == tail.segment ? tail.endOffset : SegmentHeader.byteCount
             while offset < segments.segmentBytes {
+                // Wherever it lies: what a group of ours says was durable was so, a misdirected copy of it included.
                 if let bytes = try window.group(at: offset),
                     let header = GroupHeader(
-                        bytes, segment: id, offset: offset, segmentBytes: segments.segmentBytes, segments.secret)
+                        bytes, segment: id, offset: offset, segmentBytes: segments.segmentBytes, segments.secret,
+                        checksPosition: false)
                 {
                     if header.syncedLSN >= tail.nextLSN { return damaged }
                 }
