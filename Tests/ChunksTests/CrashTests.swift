@@ -15,7 +15,7 @@ import Testing
     @Test func everyCrashOfShortSequencesRecoversToAPrefix() throws {
         var count = Rigs.CrashCount()
         let began = Date()
-        let stride = max(1, 40 / Rigs.scale)
+        let stride = max(1, 12 / Rigs.scale)
         try Rigs.sequences(stride: stride, offset: Int.random(in: 0..<stride), Self.plan, deepEvery: 20, nil, &count)
         print(
             "crashes of sequences: \(count.images) states, \(count.continuations) continued, \(Int(Date().timeIntervalSince(began))) s (stride \(stride))"
@@ -29,7 +29,7 @@ import Testing
         let start = Rigs.replaySeed ?? UInt64.random(in: 1...1_000_000_000)
         var plan = Self.plan
         plan.cutStride = Rigs.scale > 1 ? 1 : 3
-        for seed in start..<start + UInt64(2 * Rigs.scale) {
+        for seed in start..<start + UInt64(4 * Rigs.scale) {
             try Rigs.traceCrashes(seed: seed, steps: 40, plan, deepEvery: 20, nil, &count)
         }
         print(

@@ -6,7 +6,7 @@ import Testing
 @Suite struct FaultTests {
     @Test func anyCallMayFailAndNothingIsAcknowledgedFalsely() throws {
         let began = Date()
-        let runs = try Rigs.faults(stride: Rigs.scale > 1 ? 1 : 6)
+        let runs = try Rigs.faults(stride: Rigs.scale > 1 ? 1 : 3)
         print("faults: \(runs) runs, \(Int(Date().timeIntervalSince(began))) s")
         #expect(runs > 20)
     }

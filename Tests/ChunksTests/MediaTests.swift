@@ -7,7 +7,7 @@ import Testing
     @Test func rotIsNoticedAndNeverServed() throws {
         let began = Date()
         let seed = Rigs.replaySeed ?? UInt64.random(in: 1...1_000_000_000)
-        let (tried, noticed) = try Rigs.media(seed: seed, count: 120 * Rigs.scale)
+        let (tried, noticed) = try Rigs.media(seed: seed, count: 400 * Rigs.scale)
         print("rot: \(tried) harms from SEED=\(seed), \(noticed) noticed, \(Int(Date().timeIntervalSince(began))) s")
         #expect(noticed > tried / 4)
     }

@@ -10,7 +10,7 @@ import Testing
         if let seed = Rigs.replaySeed { return try Rigs.model(seed: seed, steps: 120) }
         let start = UInt64.random(in: 1...1_000_000_000)
         let began = Date()
-        let count = 40 * Rigs.scale
+        let count = 60 * Rigs.scale
         for seed in start..<start + UInt64(count) { try Rigs.model(seed: seed, steps: 120) }
         print("model: \(count) traces of 120 steps from SEED=\(start), \(Int(Date().timeIntervalSince(began))) s")
     }
