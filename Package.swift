@@ -144,7 +144,8 @@ if !engineOnly {
         .executableTarget(
             name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
 
-        .testTarget(name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
         .testTarget(
             name: "IdentityAPITests",
             dependencies: [
@@ -157,10 +158,13 @@ if !engineOnly {
             swiftSettings: bytes),
         .testTarget(
             name: "ObjectAPITests",
-            dependencies: ["ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings", logging] + nio,
+            dependencies: [
+                "ObjectAPI", "HTTPFace", "Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings", logging,
+            ] + nio,
             swiftSettings: bytes),
         .testTarget(
-            name: "DaemonTests", dependencies: ["Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging] + nio,
+            name: "DaemonTests",
+            dependencies: ["Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging] + nio,
             swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),
     ]

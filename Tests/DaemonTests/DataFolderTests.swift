@@ -128,7 +128,8 @@ struct ClientFilesTests {
         try files.keep(password: Secret("p'a\"ss $HOME\\"))
         try files.write(endpoints)
         for name in [
-            ClientFiles.openrcName, ClientFiles.openrcV1Name, ClientFiles.cloudsName, ClientFiles.endpointsName, ClientFiles.passwordName,
+            ClientFiles.openrcName, ClientFiles.openrcV1Name, ClientFiles.cloudsName, ClientFiles.endpointsName,
+            ClientFiles.passwordName,
         ] {
             #expect(try scratch.mode(name) == 0o600)
         }

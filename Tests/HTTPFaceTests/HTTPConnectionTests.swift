@@ -22,7 +22,8 @@ final class Bench: RequestResponder, @unchecked Sendable {
         try channel.pipeline.syncOperations.addHandler(
             HTTPConnection(
                 loopContext: context, limits: limits, responder: self,
-                telemetry: HTTPTelemetry(name: "test", metrics: metrics, logger: logger, requestLog: nil), isTLS: false))
+                telemetry: HTTPTelemetry(name: "test", metrics: metrics, logger: logger, requestLog: nil), isTLS: false)
+        )
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
     }
 

@@ -49,7 +49,11 @@ import Testing
         do {
             try channel.pipeline.syncOperations.addHandler(
                 ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
-            do { try channel.writeInbound(ByteBuffer(bytes: bytes)) } catch { /* what came before it counts */  }
+            do {
+                try channel.writeInbound(ByteBuffer(bytes: bytes))
+            } catch {
+                // What came before it counts.
+            }
             while let part = try channel.readInbound(as: HTTPServerRequestPart.self) {
                 switch part {
                 case .head(let head):

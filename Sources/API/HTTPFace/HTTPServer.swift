@@ -76,7 +76,11 @@ package final class HTTPServer: Sendable {
         // was accepted in between.
         for context in loops.values { context.loop.execute { context.drain() } }
         if let channel {
-            do { try await channel.close() } catch { /* already closed */  }
+            do {
+                try await channel.close()
+            } catch {
+                // Closed already.
+            }
         }
         for context in loops.values { context.loop.execute { context.drain() } }
         let clock = ContinuousClock()

@@ -156,7 +156,7 @@ package struct RequestHead: Sendable {
 
     /// Headers by which a client could pretend to be a part of the service itself (object-api.md 1.8).
     static func isInternal(_ name: UnsafeRawBufferPointer) -> Bool {
-        guard name.count > 6, name[0] | 0x20 == 0x78 /* x */, name[1] == 0x2d else { return false }
+        guard name.count > 6, name[0] | 0x20 == UInt8(ascii: "x"), name[1] == 0x2d else { return false }
         for prefix in internalPrefixes where hasPrefix(name, prefix) { return true }
         for whole in internalNames where whole.utf8CodeUnitCount == name.count && hasPrefix(name, whole) { return true }
         return false

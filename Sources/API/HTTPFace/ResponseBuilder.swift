@@ -69,7 +69,8 @@ package struct ResponseBuilder {
     }
 
     private mutating func noteContentType(_ name: StaticString) {
-        if name.utf8CodeUnitCount == 12, name.utf8Start[8] | 0x20 == 0x74 /* conTent-Type */ { hasContentType = true }
+        // Its ninth letter is enough to know Content-Type by.
+        if name.utf8CodeUnitCount == 12, name.utf8Start[8] | 0x20 == 0x74 { hasContentType = true }
     }
 
     /// Names and values of tenants: control characters, which the parser never lets in, could not get out either.

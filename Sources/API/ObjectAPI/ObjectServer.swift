@@ -30,7 +30,8 @@ package final class ObjectServer: Sendable {
     ///   - seed: of the transaction ids; random, different at every start.
     package init(
         configuration: ObjectServerConfiguration, service: ObjectService, authenticator: any Authenticator,
-        workThreads: WorkThreads, group: any EventLoopGroup, metrics: MetricsRegistry, logger: Logger, requestLog: RequestLog? = nil, seed: UInt64
+        workThreads: WorkThreads, group: any EventLoopGroup, metrics: MetricsRegistry, logger: Logger,
+        requestLog: RequestLog? = nil, seed: UInt64
     ) {
         let responder = ObjectResponder(
             service: service, authenticator: authenticator, workThreads: workThreads, configuration: configuration,

@@ -92,7 +92,8 @@ package struct ClientFiles: Sendable {
     }
 
     static func openrcV1(_ endpoints: Endpoints, password: String?) -> String {
-        let secret = password.map { "export ST_KEY=\(shellQuoted($0))" } ?? "# export ST_KEY=... (the daemon does not know it)"
+        let secret =
+            password.map { "export ST_KEY=\(shellQuoted($0))" } ?? "# export ST_KEY=... (the daemon does not know it)"
         return """
             # Source this file for tools that speak v1 sign-in: . openrc-v1. It holds the admin's password.
             unset OS_AUTH_URL OS_IDENTITY_API_VERSION OS_USERNAME OS_PASSWORD OS_PROJECT_NAME OS_USER_DOMAIN_NAME
