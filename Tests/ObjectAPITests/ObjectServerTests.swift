@@ -401,6 +401,43 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         }
     }
 
+    @Test func damagedBytesAreNeverServed() async throws {
+        try await Rig.run { rig in
+            let client = try Client(port: rig.port)
+            _ = try client.call("PUT", account + "/c")
+            let small = noise(5_000, seed: 11), large = noise(6_000_000, seed: 12)
+            for (name, body) in [("small", small), ("large", large), ("whole", small)] {
+                #expect(try client.call("PUT", "\(account)/c/\(name)", [:], body + Array(name.utf8)).status == 201)
+                #expect(try client.call("GET", "\(account)/c/\(name)").body == body + Array(name.utf8))
+            }
+            // A flipped bit near the end of each: what the medium might do to it.
+            try rig.damage(Array(small[4_000...]) + Array("small".utf8))
+            try rig.damage(Array(large[5_990_000...]))
+
+            let refused = try client.call("GET", account + "/c/small")
+            #expect(refused.status == 503)
+            #expect(refused["Etag"] == nil)
+            // The connection is still good, and so is everything else.
+            #expect(try client.call("GET", account + "/c/whole").body == small + Array("whole".utf8))
+            #expect(try client.call("HEAD", account + "/c/small").status == 200)
+
+            // The first frames are right and may go out; then the connection ends short of its Content-Length.
+            let stream = try Client(port: rig.port)
+            stream.send(Client.request("GET", account + "/c/large"))
+            if let received = stream.readToEnd() { #expect(received.count < large.count) }
+            let end = try client.call("GET", account + "/c/large", ["Range": "bytes=-10"])
+            #expect(end.status == 503)
+            let start = try client.call("GET", account + "/c/large", ["Range": "bytes=0-99999"])
+            #expect(start.status == 206 && start.body == Array(large[..<100_000]))
+            #expect(rig.store.status().checksumFailures > 0)
+
+            // Deleting or overwriting it is how its owner goes on.
+            #expect(try client.call("PUT", account + "/c/small", [:], small).status == 201)
+            #expect(try client.call("GET", account + "/c/small").body == small)
+            #expect(try client.call("DELETE", account + "/c/large").status == 204)
+        }
+    }
+
     @Test func aClientThatTakesNothingDoesNotStopTheOthers() async throws {
         try await Rig.run { rig in
             let client = try Client(port: rig.port)

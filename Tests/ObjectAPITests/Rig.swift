@@ -68,6 +68,22 @@ final class Rig: Sendable {
         try result.get()
     }
 
+    /// Flips a bit within the one place on the disk that holds `bytes`.
+    func damage(_ bytes: [UInt8]) throws {
+        let pattern = Data(bytes)
+        for name in try FileManager.default.subpathsOfDirectory(atPath: folder) {
+            let path = folder + "/" + name
+            guard let contents = FileManager.default.contents(atPath: path), let place = contents.range(of: pattern),
+                let file = FileHandle(forUpdatingAtPath: path)
+            else { continue }
+            try file.seek(toOffset: UInt64(place.lowerBound))
+            try file.write(contentsOf: [bytes[0] ^ 1])
+            try file.close()
+            return
+        }
+        throw ClientError(what: "these bytes are nowhere")
+    }
+
     /// One request on a connection of its own.
     func call(
         _ verb: String, _ target: String, _ headers: [String: String] = [:], _ body: [UInt8]? = nil,

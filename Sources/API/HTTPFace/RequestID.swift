@@ -40,16 +40,20 @@ package struct RequestID: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    func append(to bytes: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(byteCount: 34, alignment: 1) { out in
-            write(into: out)
-            bytes.append(contentsOf: out)
-        }
-        if let extra {
-            bytes.append(0x2d)
-            bytes.append(contentsOf: extra.utf8)
+    /// Writes at most `byteCountMax` bytes at `offset`; returns how many.
+    func write(into space: UnsafeMutableRawBufferPointer, at offset: Int) -> Int {
+        write(into: UnsafeMutableRawBufferPointer(rebasing: space[offset..<offset + 34]))
+        guard var extra else { return 34 }
+        return extra.withUTF8 { extra in
+            space[offset + 34] = UInt8(ascii: "-")
+            UnsafeMutableRawBufferPointer(rebasing: space[(offset + 35)..<(offset + 35 + extra.count)]).copyMemory(
+                from: UnsafeRawBufferPointer(extra))
+            return 35 + extra.count
         }
     }
+
+    /// 34 of ours, a dash, and 32 of the client's.
+    static let byteCountMax = 67
 
     private func write(into out: UnsafeMutableRawBufferPointer) {
         let digits: StaticString = "0123456789abcdef"

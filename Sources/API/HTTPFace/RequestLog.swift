@@ -18,7 +18,7 @@ package final class RequestLog: Sendable {
         var isStopping = false
         var isGone = false
         var second: Int64 = -1
-        /// `YYYY-MM-DDTHH:MM:SS` of `second`.
+        /// `YYYY-MM-DDTHH:MM:SS.` of `second`.
         var stamp: [UInt8] = []
     }
 
@@ -47,32 +47,40 @@ package final class RequestLog: Sendable {
     func add(verb: HTTPVerb, target: [UInt8], status: Int, bytes: Int, microseconds: UInt64, id: RequestID) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &now)
+        // Composed outside the mutex, so that the loops only append under it.
+        withUnsafeTemporaryAllocation(byteCount: LogLine.byteCountMax, alignment: 1) { space in
+            var line = LogLine(space)
+            let millisecond = Int(now.tv_nsec / 1_000_000)
+            line.digits(millisecond, count: 3)
+            line.text("Z info ")
+            line.bytes(label)
+            line.text(" request bytes=")
+            line.number(UInt64(bytes))
+            line.text(" duration_us=")
+            line.number(microseconds)
+            line.text(" method=")
+            line.verb(verb)
+            line.text(" path=")
+            target.withUnsafeBytes { line.token($0) }
+            line.text(" req_id=")
+            line.id(id)
+            line.text(" status=")
+            line.number(UInt64(status))
+            line.text("\n")
+            append(line.written, second: Int64(now.tv_sec))
+        }
+    }
+
+    private func append(_ line: UnsafeRawBufferPointer, second: Int64) {
         mutex.lock()
         defer { mutex.unlock() }
         guard !state.value.isStopping, state.value.bytes.count < Self.pendingBytesMax else {
             state.value.dropped += 1
             return
         }
-        if state.value.second != Int64(now.tv_sec) { stamp(Int64(now.tv_sec)) }
+        if state.value.second != second { stamp(second) }
         state.value.bytes.append(contentsOf: state.value.stamp)
-        state.value.bytes.append(0x2e)
-        let millisecond = now.tv_nsec / 1_000_000
-        for divisor in [100, 10, 1] { state.value.bytes.append(UInt8(0x30 + millisecond / divisor % 10)) }
-        text("Z info ")
-        state.value.bytes.append(contentsOf: label)
-        text(" request bytes=")
-        number(UInt64(bytes))
-        text(" duration_us=")
-        number(microseconds)
-        text(" method=")
-        token(Array("\(verb)".utf8))
-        text(" path=")
-        token(target)
-        text(" req_id=")
-        id.append(to: &state.value.bytes)
-        text(" status=")
-        number(UInt64(status))
-        state.value.bytes.append(0x0a)
+        state.value.bytes.append(contentsOf: line)
         if state.value.bytes.count >= Self.flushBytes { mutex.signal() }
     }
 
@@ -98,41 +106,6 @@ package final class RequestLog: Sendable {
         mutex.unlock()
     }
 
-    // MARK: Bytes. All under the mutex.
-
-    private func text(_ text: StaticString) {
-        state.value.bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
-    }
-
-    private func number(_ number: UInt64) {
-        var digits: (UInt64, Int) = (number, 1)
-        while digits.0 >= 10 {
-            digits.0 /= 10
-            digits.1 += 1
-        }
-        var divisor: UInt64 = 1
-        for _ in 1..<digits.1 { divisor *= 10 }
-        while divisor > 0 {
-            state.value.bytes.append(UInt8(0x30 + number / divisor % 10))
-            divisor /= 10
-        }
-    }
-
-    /// A value: quoted and escaped where it needs it, so that nothing a client sent can forge a line.
-    private func token(_ value: [UInt8]) {
-        let value = value.prefix(Self.pathBytesMax)
-        if !value.isEmpty, value.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c }) {
-            state.value.bytes.append(contentsOf: value)
-            return
-        }
-        state.value.bytes.append(0x22)
-        for byte in value {
-            if byte == 0x22 || byte == 0x5c { state.value.bytes.append(0x5c) }
-            state.value.bytes.append(byte >= 0x20 && byte < 0x7f ? byte : 0x3f)
-        }
-        state.value.bytes.append(0x22)
-    }
-
     private func stamp(_ second: Int64) {
         var time = time_t(second)
         var parts = tm()
@@ -141,7 +114,90 @@ package final class RequestLog: Sendable {
         let year = parts.tm_year + 1900
         state.value.stamp =
             two(year / 100) + two(year % 100) + [0x2d] + two(parts.tm_mon + 1) + [0x2d] + two(parts.tm_mday) + [0x54]
-            + two(parts.tm_hour) + [0x3a] + two(parts.tm_min) + [0x3a] + two(parts.tm_sec)
+            + two(parts.tm_hour) + [0x3a] + two(parts.tm_min) + [0x3a] + two(parts.tm_sec) + [0x2e]
         state.value.second = second
+    }
+}
+
+/// One line in the making, in borrowed space that holds the longest.
+private struct LogLine {
+    /// A path in which every byte is escaped, an id with what its client added, and the rest with room to spare.
+    static let byteCountMax = 2 * RequestLog.pathBytesMax + 1024
+    private static let wordBytesMax = 256
+
+    private let space: UnsafeMutableRawBufferPointer
+    private var count = 0
+
+    init(_ space: UnsafeMutableRawBufferPointer) { self.space = space }
+
+    var written: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: space[0..<count]) }
+
+    mutating func text(_ text: StaticString) {
+        raw(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    mutating func bytes(_ bytes: [UInt8]) { bytes.withUnsafeBytes { raw($0) } }
+
+    mutating func raw(_ bytes: UnsafeRawBufferPointer) {
+        let length = min(bytes.count, Self.wordBytesMax)
+        UnsafeMutableRawBufferPointer(rebasing: space[count..<count + length]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: bytes[0..<length]))
+        count += length
+    }
+
+    mutating func number(_ number: UInt64) {
+        var length = 1
+        var rest = number / 10
+        while rest > 0 {
+            length += 1
+            rest /= 10
+        }
+        digits(Int(truncatingIfNeeded: number), count: length)
+    }
+
+    mutating func digits(_ number: Int, count length: Int) {
+        var rest = number.magnitude
+        for i in stride(from: length - 1, through: 0, by: -1) {
+            space[count + i] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+            rest /= 10
+        }
+        count += length
+    }
+
+    mutating func verb(_ verb: HTTPVerb) {
+        switch verb {
+        case .get: text("GET")
+        case .put: text("PUT")
+        case .head: text("HEAD")
+        case .post: text("POST")
+        case .delete: text("DELETE")
+        case .copy, .options, .other:
+            var name = "\(verb)"
+            name.withUTF8 { token(UnsafeRawBufferPointer($0)) }
+        }
+    }
+
+    mutating func id(_ id: RequestID) { count += id.write(into: space, at: count) }
+
+    /// A value: quoted and escaped where it needs it, so that nothing a client sent can forge a line.
+    mutating func token(_ value: UnsafeRawBufferPointer) {
+        let value = UnsafeRawBufferPointer(rebasing: value.prefix(RequestLog.pathBytesMax))
+        var isPlain = !value.isEmpty
+        for c in value where c <= 0x20 || c >= 0x7f || c == 0x22 || c == 0x3d || c == 0x5c {
+            isPlain = false
+            break
+        }
+        if isPlain {
+            UnsafeMutableRawBufferPointer(rebasing: space[count..<count + value.count]).copyMemory(from: value)
+            count += value.count
+            return
+        }
+        text("\"")
+        for c in value {
+            if c == 0x22 || c == 0x5c { text("\\") }
+            space[count] = c >= 0x20 && c < 0x7f ? c : 0x3f
+            count += 1
+        }
+        text("\"")
     }
 }

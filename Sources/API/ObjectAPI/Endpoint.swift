@@ -1,3 +1,4 @@
+private import Glibc
 package import HTTPFace
 package import Objects
 package import Primitives
@@ -57,11 +58,11 @@ package enum Endpoint: Sendable, Hashable {
             return parts.count <= 1 ? badURL : notFound
         }
         if parts.count == 1 {
-            if first.elementsEqual("healthcheck".utf8) { return fixed(verb, .healthcheck) }
-            if first.elementsEqual("info".utf8) { return fixed(verb, .info) }
+            if equals(first, "healthcheck") { return fixed(verb, .healthcheck) }
+            if equals(first, "info") { return fixed(verb, .info) }
         }
-        if first.elementsEqual("auth".utf8) { return signIn(verb, parts) }
-        guard first.elementsEqual("v1".utf8) || first.elementsEqual("v1.0".utf8) else {
+        if equals(first, "auth") { return signIn(verb, parts) }
+        guard equals(first, "v1") || equals(first, "v1.0") else {
             return parts.count > 1 && !parts[1].isEmpty
                 ? .refused(400, "Unknown version of the API.", allow: nil) : badURL
         }
@@ -99,12 +100,12 @@ package enum Endpoint: Sendable, Hashable {
     /// `/auth/v1.0` and `/auth/v1/{account}/auth`.
     private static func signIn(_ verb: HTTPVerb, _ parts: [ArraySlice<UInt8>]) -> Endpoint {
         let realm: Bytes?
-        guard parts.count > 1, parts[1].elementsEqual("v1".utf8) || parts[1].elementsEqual("v1.0".utf8) else {
+        guard parts.count > 1, equals(parts[1], "v1") || equals(parts[1], "v1.0") else {
             return notFound
         }
         if parts.count == 2 {
             realm = nil
-        } else if parts.count == 4, !parts[2].isEmpty, parts[3].elementsEqual("auth".utf8) {
+        } else if parts.count == 4, !parts[2].isEmpty, equals(parts[3], "auth") {
             realm = Bytes(parts[2])
         } else {
             return notFound
@@ -151,6 +152,11 @@ package enum Endpoint: Sendable, Hashable {
         case .options: .options(allow: .object)
         case .other: notAllowed(.object)
         }
+    }
+
+    private static func equals(_ part: ArraySlice<UInt8>, _ text: StaticString) -> Bool {
+        guard part.count == text.utf8CodeUnitCount else { return false }
+        return part.withUnsafeBytes { memcmp($0.baseAddress!, text.utf8Start, $0.count) == 0 }
     }
 
     /// The elements behind the leading slash: at most four, the last of which is the rest with its slashes.

@@ -27,18 +27,19 @@ package struct TokenInfo: Sendable, Equatable {
 
     /// What the other services see.
     package var caller: Caller {
-        var caller = Caller(
-            user: user, userDomain: userDomain, project: nil, projectDomain: nil, domain: nil, isSystemScoped: false,
-            roles: Set(roles.map(\.name)), expiresAt: expiresAt)
+        var project: Caller.Named?
+        var projectDomain: Caller.Named?
+        var domain: Caller.Named?
+        var isSystemScoped = false
         switch scope {
         case .unscoped: break
-        case .project(let project, let domain):
-            caller.project = project
-            caller.projectDomain = domain
-        case .domain(let domain): caller.domain = domain
-        case .system: caller.isSystemScoped = true
+        case .project(let named, let itsDomain): (project, projectDomain) = (named, itsDomain)
+        case .domain(let named): domain = named
+        case .system: isSystemScoped = true
         }
-        return caller
+        return Caller(
+            user: user, userDomain: userDomain, project: project, projectDomain: projectDomain, domain: domain,
+            isSystemScoped: isSystemScoped, roles: Set(roles.map(\.name)), expiresAt: expiresAt)
     }
 }
 

@@ -7,18 +7,28 @@ package enum HTTPDate {
         let (days, second) = seconds.quotientAndRemainder(flooringBy: 86_400)
         let (year, month, day) = civil(days: days)
         let weekday = Int(((days % 7) + 11) % 7)  // 1970-01-01 was a Thursday.
-        var out = [UInt8](weekdays[weekday].utf8)
-        out.reserveCapacity(29)
-        out.append(contentsOf: ", ".utf8)
-        pad(day, 2, &out)
-        out.append(0x20)
-        out.append(contentsOf: months[month - 1].utf8)
-        out.append(0x20)
-        pad(year, 4, &out)
-        out.append(0x20)
-        time(Int(second), &out)
-        out.append(contentsOf: " GMT".utf8)
-        return String(decoding: out, as: UTF8.self)
+        // Every GET shows one: written in place.
+        return unsafe String(unsafeUninitializedCapacity: 29) { out in
+            func put(_ text: StaticString, from: Int = 0, count: Int, at: Int) {
+                for i in 0..<count { unsafe out[at + i] = text.utf8Start[from + i] }
+            }
+            func put(_ number: Int, digits: Int, at: Int) {
+                var rest = number
+                for i in stride(from: digits - 1, through: 0, by: -1) {
+                    unsafe out[at + i] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                    rest /= 10
+                }
+            }
+            put("Www, dd Mmm yyyy hh:mm:ss GMT", count: 29, at: 0)
+            put("SunMonTueWedThuFriSat", from: 3 * weekday, count: 3, at: 0)
+            put(day, digits: 2, at: 5)
+            put("JanFebMarAprMayJunJulAugSepOctNovDec", from: 3 * (month - 1), count: 3, at: 8)
+            put(max(0, year), digits: 4, at: 12)
+            put(Int(second) / 3600, digits: 2, at: 17)
+            put(Int(second) / 60 % 60, digits: 2, at: 20)
+            put(Int(second) % 60, digits: 2, at: 23)
+            return 29
+        }
     }
 
     /// `Last-Modified`: the timestamp rounded up to a second.
@@ -73,7 +83,6 @@ package enum HTTPDate {
         return days(year: year, month: month, day: day) * 86_400 + Int64(hour * 3600 + minute * 60 + second)
     }
 
-    private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
     private static func monthNumber(_ word: [UInt8]) -> Int? {

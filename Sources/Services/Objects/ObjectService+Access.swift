@@ -36,9 +36,7 @@ extension ObjectService {
 
     /// Reseller prefix and project id, compared in place.
     private func isAccount(_ account: Bytes, of project: String) -> Bool {
-        let prefix = configuration.resellerPrefix.utf8
-        return !project.isEmpty && account.count == prefix.count + project.utf8.count
-            && account.storage.starts(with: prefix) && account.storage[prefix.count...].elementsEqual(project.utf8)
+        !project.isEmpty && account.isJoined(resellerPrefix, project)
     }
 
     /// 401 for those without an identity, 403 for those with the wrong one.

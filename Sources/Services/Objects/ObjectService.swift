@@ -11,6 +11,7 @@ package final class ObjectService: Sendable {
     let store: @Sendable (ObjectPath) -> ChunkStore
     let clock: TimestampClock
     let threads: WorkThreads
+    let resellerPrefix: [UInt8]
 
     /// - Parameters:
     ///   - store: finds a path's device, through a ring; called for each request, so it must be quick and never block.
@@ -24,5 +25,6 @@ package final class ObjectService: Sendable {
         self.store = store
         self.clock = clock
         self.threads = workThreads
+        resellerPrefix = Array(configuration.resellerPrefix.utf8)
     }
 }

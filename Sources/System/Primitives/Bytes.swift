@@ -8,6 +8,8 @@ package struct Bytes: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
 
     package init(_ storage: [UInt8]) { self.storage = storage }
     package init(_ slice: some Sequence<UInt8>) { self.storage = Array(slice) }
+    /// The same without the cost of the generic case, which other modules call unspecialized.
+    package init(_ slice: ArraySlice<UInt8>) { self.storage = Array(slice) }
     package init(_ string: String) { self.storage = Array(string.utf8) }
     package init(stringLiteral value: String) { self.init(value) }
 
@@ -19,6 +21,20 @@ package struct Bytes: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
     package var description: String { string }
 
     package func hasPrefix(_ prefix: Bytes) -> Bool { storage.starts(with: prefix.storage) }
+
+    /// Whether these are the bytes of `prefix` and those of `text` behind them.
+    package func isJoined(_ prefix: [UInt8], _ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { text in
+            unsafe storage.withUnsafeBytes { own in
+                guard own.count == prefix.count + text.count else { return false }
+                return unsafe prefix.withUnsafeBytes { prefix in
+                    unsafe (prefix.isEmpty || memcmp(own.baseAddress!, prefix.baseAddress!, prefix.count) == 0)
+                        && (text.isEmpty || memcmp(own.baseAddress! + prefix.count, text.baseAddress!, text.count) == 0)
+                }
+            }
+        }
+    }
 
     // The array's own hashing feeds one element at a time; this feeds all of them at once.
     package func hash(into hasher: inout Hasher) {

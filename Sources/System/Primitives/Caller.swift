@@ -1,6 +1,8 @@
 /// Who is asking: what a verified token says, as every service sees it. Made only from a verified token
 /// and the database, never from request headers.
-package struct Caller: Sendable, Hashable {
+///
+/// One reference, since it is handed through every layer for each request.
+package struct Caller: Sendable {
     package struct Named: Sendable, Hashable {
         package var id: String
         package var name: String
@@ -10,30 +12,52 @@ package struct Caller: Sendable, Hashable {
         }
     }
 
-    package var user: Named
-    package var userDomain: Named
+    private final class Facts: Sendable {
+        let user: Named
+        let userDomain: Named
+        let project: Named?
+        let projectDomain: Named?
+        let domain: Named?
+        let isSystemScoped: Bool
+        let roles: Set<String>
+        let expiresAt: Int64
+
+        init(
+            user: Named, userDomain: Named, project: Named?, projectDomain: Named?, domain: Named?,
+            isSystemScoped: Bool, roles: Set<String>, expiresAt: Int64
+        ) {
+            self.user = user
+            self.userDomain = userDomain
+            self.project = project
+            self.projectDomain = projectDomain
+            self.domain = domain
+            self.isSystemScoped = isSystemScoped
+            self.roles = roles
+            self.expiresAt = expiresAt
+        }
+    }
+
+    private let facts: Facts
+
+    package var user: Named { facts.user }
+    package var userDomain: Named { facts.userDomain }
     /// Set for a project-scoped token.
-    package var project: Named?
-    package var projectDomain: Named?
+    package var project: Named? { facts.project }
+    package var projectDomain: Named? { facts.projectDomain }
     /// Set for a domain-scoped token.
-    package var domain: Named?
-    package var isSystemScoped: Bool
+    package var domain: Named? { facts.domain }
+    package var isSystemScoped: Bool { facts.isSystemScoped }
     /// Role names, implied ones included.
-    package var roles: Set<String>
+    package var roles: Set<String> { facts.roles }
     /// Unix seconds.
-    package var expiresAt: Int64
+    package var expiresAt: Int64 { facts.expiresAt }
 
     package init(
         user: Named, userDomain: Named, project: Named?, projectDomain: Named?, domain: Named?,
         isSystemScoped: Bool, roles: Set<String>, expiresAt: Int64
     ) {
-        self.user = user
-        self.userDomain = userDomain
-        self.project = project
-        self.projectDomain = projectDomain
-        self.domain = domain
-        self.isSystemScoped = isSystemScoped
-        self.roles = roles
-        self.expiresAt = expiresAt
+        facts = Facts(
+            user: user, userDomain: userDomain, project: project, projectDomain: projectDomain, domain: domain,
+            isSystemScoped: isSystemScoped, roles: roles, expiresAt: expiresAt)
     }
 }

@@ -15,13 +15,34 @@ package struct Timestamp: Sendable, Hashable, Comparable, CustomStringConvertibl
     /// Seconds rounded up: what `Last-Modified` shows (object-api.md 1.7).
     package var secondsRoundedUp: Int64 { (ticks + Self.ticksPerSecond - 1) / Self.ticksPerSecond }
 
-    /// `%016.5f`, e.g. `1401379842.14643`.
+    /// `%016.5f`, e.g. `1401379842.14643`. Moments before 1970, which no clock of ours gives, show as zero.
     package var description: String {
-        var fraction = String(ticks % Self.ticksPerSecond)
-        fraction = String(repeating: "0", count: 5 - fraction.count) + fraction
-        var whole = String(wholeSeconds)
-        whole = String(repeating: "0", count: max(0, 10 - whole.count)) + whole
-        return whole + "." + fraction
+        let ticks = UInt64(max(0, self.ticks))
+        let wholeDigits = max(10, Self.digitCount(ticks / UInt64(Self.ticksPerSecond)))
+        return unsafe String(unsafeUninitializedCapacity: wholeDigits + 6) { out in
+            var rest = ticks
+            var i = wholeDigits + 5
+            while i >= 0 {
+                if i == wholeDigits {
+                    unsafe out[i] = UInt8(ascii: ".")
+                } else {
+                    unsafe out[i] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                    rest /= 10
+                }
+                i -= 1
+            }
+            return wholeDigits + 6
+        }
+    }
+
+    private static func digitCount(_ number: UInt64) -> Int {
+        var count = 1
+        var rest = number / 10
+        while rest > 0 {
+            count += 1
+            rest /= 10
+        }
+        return count
     }
 }
 
