@@ -143,6 +143,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--large-only", action="store_true")
     parser.add_argument("--gib", type=float, default=1)
     parser.add_argument("--apusd", default=".build/release/apusd")
     options = parser.parse_args()
@@ -165,6 +166,8 @@ local n = 0
 request = function() n = n + 1 ; return wrk.format(nil, wrk.path .. "/o" .. (n % 20000)) end
 """)
         seconds = options.seconds
+        if options.large_only:
+            return large(options, folder, apus, nginx)
         wrk(apus, apus.storage + "/bench/hot", 1)
         wrk(nginx, nginx.url + "/hot", 1)
         interleaved("hot 4 KiB GET", options.rounds, lambda: wrk(apus, apus.storage + "/bench/hot", seconds),
@@ -208,14 +211,25 @@ def large(options, folder, apus, nginx):
         subprocess.run(["dd", f"if={source}", "of=/dev/null", "bs=1M", "iflag=direct"], stderr=subprocess.DEVNULL)
         return mib / (time.time() - start)
 
+    def forget():
+        """Nothing of what is read next is in the page cache, nor is anything else still being written."""
+        os.sync()
+        try:
+            open("/proc/sys/vm/drop_caches", "w").write("3")
+        except OSError as error:
+            print(f"the page cache can't be emptied ({error.strerror}): reads are partly from memory")
+
     puts, gets, disks, hashes, reads, loops, peaks = [], [], [], [], [], [], []
     for _ in range(3):
         disks.append(disk_write())
         hashes.append(md5())
         before = resident(apus.process.pid)
         puts.append(mib / curl("-T", source, "-H", "X-Auth-Token: " + apus.token, apus.storage + "/bench/large"))
-        reads.append(disk_read())
+        curl(nginx.url + "/large")  # from here on it comes from memory: loopback's rate, not the disk's
         loops.append(mib / curl(nginx.url + "/large"))
+        forget()
+        reads.append(disk_read())
+        forget()
         gets.append(mib / curl("-H", "X-Auth-Token: " + apus.token, apus.storage + "/bench/large"))
         peaks.append((resident(apus.process.pid) - before) / (1 << 20))
     m = statistics.median

@@ -181,40 +181,6 @@ struct DaemonProcessTests {
         #expect(outcome.errors.contains("certificate"))
     }
 
-    /// Signs in, stores and reads back, all through TLS; and says what plain HTTP gets on the same ports.
-    private static let tlsClient = """
-        import json, ssl, sys, urllib.request
-        folder, certificate = sys.argv[1:]
-        trust = ssl.create_default_context(cafile=certificate)
-        names = json.load(open(folder + "/endpoints.json"))
-        assert names["identity"].startswith("https://") and names["object"].startswith("https://"), names
-        def call(verb, url, body=None, **headers):
-            headers = {name.replace("_", "-"): value for name, value in headers.items()}
-            request = urllib.request.Request(url, body, headers, method=verb)
-            return urllib.request.urlopen(request, context=trust, timeout=60)
-        password = open(folder + "/admin-password").read().strip()
-        domain = {"name": "Default"}
-        auth = {"identity": {"methods": ["password"], "password": {"user": {
-            "name": "admin", "domain": domain, "password": password}}},
-            "scope": {"project": {"name": "admin", "domain": domain}}}
-        answer = call("POST", names["identity"] + "/v3/auth/tokens", json.dumps({"auth": auth}).encode(),
-            Content_Type="application/json")
-        token, catalog = answer.headers["X-Subject-Token"], json.load(answer)["token"]["catalog"]
-        storage = [e["url"] for s in catalog if s["type"] == "object-store" for e in s["endpoints"]][0]
-        assert storage.startswith("https://"), storage
-        body = bytes(range(256)) * 8192
-        call("PUT", storage + "/c", b"", X_Auth_Token=token)
-        call("PUT", storage + "/c/o", body, X_Auth_Token=token)
-        assert call("GET", storage + "/c/o", X_Auth_Token=token).read() == body
-        for url in (names["identity"], names["object"]):
-            try:
-                urllib.request.urlopen(url.replace("https", "http"), timeout=60)
-                sys.exit("plain HTTP was answered at " + url)
-            except OSError:
-                pass
-        print("tls: passed")
-        """
-
     @Test func withACertificateEverythingIsSpokenThroughTLS() throws {
         let scratch = try ScratchFolder()
         let certificate = scratch.path + "/cert.pem", key = scratch.path + "/key.pem"
@@ -226,7 +192,8 @@ struct DaemonProcessTests {
         let daemon = try RunningProcess(
             scratch.path + "/data", arguments: ["--set", "tls.certificate=\(certificate)", "--set", "tls.key=\(key)"])
         let outcome = try Program.run(
-            "/usr/bin/env", ["python3", "-c", Self.tlsClient, scratch.path + "/data", certificate])
+            "/usr/bin/env",
+            ["python3", Repository.path("Tests/DaemonTests/tls_client.py"), scratch.path + "/data", certificate])
         #expect(outcome.code == 0 && outcome.output.contains("tls: passed"), "\(outcome.output)\n\(outcome.errors)")
         #expect(daemon.stop() == 0)
     }

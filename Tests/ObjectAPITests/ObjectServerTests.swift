@@ -1,3 +1,4 @@
+import Chunks
 import Codecs
 import HTTPFace
 import ObjectAPI

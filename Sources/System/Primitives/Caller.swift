@@ -2,7 +2,7 @@
 /// and the database, never from request headers.
 ///
 /// One reference, since it is handed through every layer for each request.
-package struct Caller: Sendable {
+package struct Caller: Sendable, Equatable {
     package struct Named: Sendable, Hashable {
         package var id: String
         package var name: String
@@ -38,6 +38,13 @@ package struct Caller: Sendable {
     }
 
     private let facts: Facts
+
+    package static func == (a: Caller, b: Caller) -> Bool {
+        a.facts === b.facts
+            || a.user == b.user && a.userDomain == b.userDomain && a.project == b.project
+                && a.projectDomain == b.projectDomain && a.domain == b.domain && a.isSystemScoped == b.isSystemScoped
+                && a.roles == b.roles && a.expiresAt == b.expiresAt
+    }
 
     package var user: Named { facts.user }
     package var userDomain: Named { facts.userDomain }
