@@ -83,6 +83,8 @@ if !engineOnly {
         // The control planes' router and server.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        // The parts of requests as that server's channels pass them, for a deadline of our own on them.
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         // control.db: typed rows, migrations.
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         // Both commands' arguments, the daemon's configuration sources, its log, its service group.
@@ -102,6 +104,7 @@ if !engineOnly {
     let hummingbirdCore: Target.Dependency = .product(name: "HummingbirdCore", package: "hummingbird")
     let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
     let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
+    let httpParts: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
     let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
     let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
     let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
@@ -128,15 +131,19 @@ if !engineOnly {
             name: "ObjectAPI", dependencies: ["HTTPFace", "Objects", "Chunks", "Codecs", "Primitives", logging] + nio,
             path: "Sources/API/ObjectAPI", swiftSettings: bytes),
         .target(
-            name: "IdentityAPI", dependencies: ["HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging],
+            name: "IdentityAPI",
+            dependencies: [
+                "HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
             path: "Sources/API/IdentityAPI", swiftSettings: strict),
         // Floor 5.
         .target(
             name: "Daemon",
             dependencies: [
                 "Chunks", "Codecs", "Disks", "HTTPFace", "Identity", "IdentityAPI", "ObjectAPI", "Objects",
-                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, logging, configuration,
-                lifecycle,
+                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
+                configuration, lifecycle,
             ] + nio,
             path: "Sources/Daemon/Daemon", swiftSettings: bytes),
         .executableTarget(
@@ -150,7 +157,7 @@ if !engineOnly {
             name: "IdentityAPITests",
             dependencies: [
                 "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
-                hummingbird, httpTypes,
+                hummingbird, httpTypes, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
@@ -164,7 +171,11 @@ if !engineOnly {
             swiftSettings: bytes),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging] + nio,
+            dependencies: [
+                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging, nioEmbedded,
+                httpTypes,
+                httpParts,
+            ] + nio,
             exclude: ["tls_client.py"],
             swiftSettings: bytes),
         .testTarget(name: "TidyTests", swiftSettings: bytes),

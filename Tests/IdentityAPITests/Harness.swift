@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import Identity
+import Logging
 import Primitives
 import Records
 import Synchronization
@@ -45,7 +46,9 @@ final class Harness: Sendable {
 
     var application: some ApplicationProtocol {
         Application(
-            responder: IdentityResponder(identity: service, publicBase: { "https://public.example:5000/identity" }),
+            responder: IdentityResponder(
+                identity: service, logger: Logger(label: "test"), publicBase: { "https://public.example:5000/identity" }
+            ),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0)))
     }
 

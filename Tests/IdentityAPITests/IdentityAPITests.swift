@@ -68,6 +68,22 @@ import Testing
 }
 
 @Suite struct TokenAPITests {
+    @Test func tooManyWrongPasswordsHaveToWait() async throws {
+        let harness = try Harness()
+        try await harness.run { send in
+            for n in 0..<Limits.failureBurst {
+                // Known and unknown users count alike.
+                let name = n % 2 == 0 ? "admin" : "nobody"
+                #expect(try await send("POST", "/v3/auth/tokens", body: harness.login(name, "wrong")).status == 401)
+            }
+            for body in [harness.adminLogin(), harness.login("nobody", "wrong")] {
+                let answer = try await send("POST", "/v3/auth/tokens", body: body)
+                #expect(answer.status == 429)
+                #expect(answer.header("Retry-After") == String(Limits.failureSeconds))
+            }
+        }
+    }
+
     @Test func aPasswordBuysAProjectTokenWithItsCatalog() async throws {
         let harness = try Harness()
         try await harness.run { send in

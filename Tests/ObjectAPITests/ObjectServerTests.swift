@@ -57,6 +57,8 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
             #expect(bad.status == 401)
             #expect(bad["WWW-Authenticate"] == "Swift realm=\"p1\"")
             #expect(try rig.call("GET", "/auth/v1.0", token: nil).status == 401)
+            let often = try rig.call("GET", "/auth/v1.0", ["X-Auth-User": "p1:failed", "X-Auth-Key": "no"], token: nil)
+            #expect(often.status == 429 && often["Retry-After"] == "7")
             let other = ["X-Auth-User": "p2:u1", "X-Auth-Key": "secret"]
             #expect(try rig.call("GET", "/auth/v1/p1/auth", other, token: nil).status == 401)
             #expect(try rig.call("POST", "/auth/v1.0", token: nil).status == 405)

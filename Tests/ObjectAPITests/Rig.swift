@@ -122,8 +122,10 @@ final class TestAuthenticator: Authenticator {
     }
 
     func signIn(
-        v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void
+        v1User user: String, key: Secret, client: ClientAddress, isWanted: @escaping @Sendable () -> Bool,
+        completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void
     ) {
+        if user == "p1:failed" { return completion(.failure(TooManyFailures(retryAfterSeconds: 7))) }
         startThread(name: "sign-in") {
             guard user == "p1:u1", key.matches(Secret("secret")) else { return completion(.success(nil)) }
             completion(.success(V1Grant(token: "owner", account: "AUTH_p1", expiresIn: 3600)))

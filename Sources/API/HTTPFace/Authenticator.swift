@@ -8,19 +8,20 @@ package protocol Authenticator: Sendable {
     func caller(token: String) throws -> Caller?
     /// v1 auth: `user` is `project:user` (or `user`). nil if name or key are wrong. Slow by design (scrypt): only on
     /// the authenticator's own bounded threads, which `signIn` hops to itself.
-    func signIn(v1User user: String, key: Secret, completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void)
-    /// The same, for a client that may be gone by the time its turn comes: `isWanted`, asked on any thread right before
-    /// the work, is then false, and the answer may be anything.
+    ///
+    /// - Parameters:
+    ///   - client: whose failures count together; fails with `TooManyFailures` when there were too many.
+    ///   - isWanted: asked on any thread right before the work; false for a client that has gone, to whom the answer may
+    ///     be anything.
     func signIn(
-        v1User user: String, key: Secret, isWanted: @escaping @Sendable () -> Bool,
+        v1User user: String, key: Secret, client: ClientAddress, isWanted: @escaping @Sendable () -> Bool,
         completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void)
 }
 
-extension Authenticator {
-    package func signIn(
-        v1User user: String, key: Secret, isWanted: @escaping @Sendable () -> Bool,
-        completion: @escaping @Sendable (Result<V1Grant?, any Error>) -> Void
-    ) { signIn(v1User: user, key: key, completion: completion) }
+/// An address presented too many wrong passwords and has to wait.
+package struct TooManyFailures: Error {
+    package var retryAfterSeconds: Int64
+    package init(retryAfterSeconds: Int64) { self.retryAfterSeconds = retryAfterSeconds }
 }
 
 /// What v1 auth answers with.

@@ -1,4 +1,5 @@
 package import NIOCore
+package import Primitives
 private import Synchronization
 
 /// One request and its response. Lives on the connection's event loop; after the connection is gone every call
@@ -51,6 +52,11 @@ package final class Exchange: @unchecked Sendable {
 
     /// The same for any thread: work that waits in a queue asks before it starts.
     package var isWanted: Bool { !isOver.load(ordering: .relaxed) }
+
+    package var clientAddress: ClientAddress { connection?.clientAddress ?? ClientAddress(nil) }
+
+    /// Who asks, for the line in the log that a denial gets: set once it is known.
+    package var caller: Caller?
 
     /// Where completions for this exchange are to run.
     package var sink: LoopSink? { connection?.loopContext.sink }

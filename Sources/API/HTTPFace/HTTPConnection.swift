@@ -435,11 +435,15 @@ package final class HTTPConnection: ChannelDuplexHandler {
         }
     }
 
+    var clientAddress: ClientAddress { ClientAddress(context?.remoteAddress) }
+
     private func record(_ exchange: Exchange) {
+        let isDenied = exchange.status == 401 || exchange.status == 403
         telemetry.record(
             verb: exchange.head.verb, target: { Redaction.bytes(exchange.head.target.storage) },
             status: exchange.status, bytes: exchange.bytesSent,
-            nanoseconds: Clock.read().nanoseconds &- exchange.startNanoseconds, id: exchange.id)
+            nanoseconds: Clock.read().nanoseconds &- exchange.startNanoseconds, id: exchange.id,
+            denied: isDenied ? Denial(caller: exchange.caller, client: clientAddress) : nil)
     }
 
     /// Answers a stream that is not HTTP, or not ours to serve, and ends it.

@@ -40,6 +40,7 @@ package struct HTTPStatus: Sendable, Hashable, ExpressibleByIntegerLiteral, Cust
         case 416: "Requested Range Not Satisfiable"
         case 417: "Expectation Failed"
         case 422: "Unprocessable Entity"
+        case 429: "Too Many Requests"
         case 498: "Rate Limited"
         case 499: "Client Disconnect"
         case 500: "Internal Error"

@@ -1,4 +1,5 @@
 package import Logging
+import Primitives
 
 /// A face's counters, and its line in the log for each request.
 package final class HTTPTelemetry: Sendable {
@@ -49,8 +50,10 @@ package final class HTTPTelemetry: Sendable {
         timeouts = metrics.counter("\(name)_timeouts_total", help: "Connections ended for being too slow.")
     }
 
+    /// - Parameter denied: for the audit: who was told that they may not.
     func record(
-        verb: HTTPVerb, target: () -> [UInt8], status: HTTPStatus, bytes: Int, nanoseconds: UInt64, id: RequestID
+        verb: HTTPVerb, target: () -> [UInt8], status: HTTPStatus, bytes: Int, nanoseconds: UInt64, id: RequestID,
+        denied: Denial? = nil
     ) {
         let index =
             switch verb {
@@ -70,17 +73,27 @@ package final class HTTPTelemetry: Sendable {
         if level == .info, let requestLog {
             requestLog.add(
                 verb: verb, target: target(), status: Int(status.code), bytes: bytes, microseconds: nanoseconds / 1000,
-                id: id)
+                id: id, denied: denied)
             return
         }
-        logger.log(
-            level: level, "request",
-            metadata: [
-                "method": "\(verb)", "path": "\(String(decoding: target(), as: UTF8.self))", "status": "\(status)",
-                "bytes": "\(bytes)",
-                "duration_us": "\(nanoseconds / 1000)", "req_id": "\(id)",
-            ])
+        var facts: Logger.Metadata = [
+            "method": "\(verb)", "path": "\(String(decoding: target(), as: UTF8.self))", "status": "\(status)",
+            "bytes": "\(bytes)", "duration_us": "\(nanoseconds / 1000)", "req_id": "\(id)",
+        ]
+        if let denied {
+            facts["client"] = "\(denied.client)"
+            facts["user"] = "\(denied.caller?.user.id ?? "-")"
+            facts["project"] = "\(denied.caller?.project?.id ?? "-")"
+        }
+        logger.log(level: level, "request", metadata: facts)
     }
+}
+
+/// Who was refused with 401 or 403.
+struct Denial: Sendable {
+    /// nil: nobody that is known.
+    var caller: Caller?
+    var client: ClientAddress
 }
 
 /// Keeps secrets that ride in a request target out of the log.

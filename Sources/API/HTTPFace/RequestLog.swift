@@ -44,7 +44,10 @@ package final class RequestLog: Sendable {
     }
 
     /// `target` must be redacted already.
-    func add(verb: HTTPVerb, target: [UInt8], status: Int, bytes: Int, microseconds: UInt64, id: RequestID) {
+    func add(
+        verb: HTTPVerb, target: [UInt8], status: Int, bytes: Int, microseconds: UInt64, id: RequestID,
+        denied: Denial?
+    ) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &now)
         // Composed outside the mutex, so that the loops only append under it.
@@ -66,6 +69,14 @@ package final class RequestLog: Sendable {
             line.id(id)
             line.text(" status=")
             line.number(UInt64(status))
+            if let denied {
+                line.text(" client=")
+                line.word(denied.client.description)
+                line.text(" project=")
+                line.word(denied.caller?.project?.id ?? "-")
+                line.text(" user=")
+                line.word(denied.caller?.user.id ?? "-")
+            }
             line.text("\n")
             append(line.written, second: Int64(now.tv_sec))
         }
@@ -121,8 +132,8 @@ package final class RequestLog: Sendable {
 
 /// One line in the making, in borrowed space that holds the longest.
 private struct LogLine {
-    /// A path in which every byte is escaped, an id with what its client added, and the rest with room to spare.
-    static let byteCountMax = 2 * RequestLog.pathBytesMax + 1024
+    /// A path in which every byte is escaped, and the other values with room to spare.
+    static let byteCountMax = 2 * RequestLog.pathBytesMax + 8 * wordBytesMax
     private static let wordBytesMax = 256
 
     private let space: UnsafeMutableRawBufferPointer
@@ -171,10 +182,13 @@ private struct LogLine {
         case .head: text("HEAD")
         case .post: text("POST")
         case .delete: text("DELETE")
-        case .copy, .options, .other:
-            var name = "\(verb)"
-            name.withUTF8 { token(UnsafeRawBufferPointer($0)) }
+        case .copy, .options, .other: word("\(verb)")
         }
+    }
+
+    mutating func word(_ text: String) {
+        var text = text
+        text.withUTF8 { token(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: $0.prefix(Self.wordBytesMax / 2)))) }
     }
 
     mutating func id(_ id: RequestID) { count += id.write(into: space, at: count) }

@@ -1,33 +1,39 @@
+import HTTPFace
 import HTTPTypes
 package import Hummingbird
 package import Identity
-import Logging
+package import Logging
+import Primitives
 
 /// The Identity API over HTTP: turns a request into a `Call`, has it answered on Identity's threads, and adds what every
 /// answer has. For a Hummingbird `Application`, with or without TLS.
 package struct IdentityResponder: HTTPResponder {
-    package typealias Context = BasicRequestContext
+    package typealias Context = IdentityContext
 
     private let identity: IdentityService
     private let handlers: Handlers
     private let publicBase: @Sendable () -> String
+    private let logger: Logger
 
-    /// - Parameter publicBase: `scheme://host:port[/prefix]` as configured; links take the scheme and the prefix from
+    /// - Parameters:
+    ///   - logger: takes a line for each denial, each change and each error.
+    ///   - publicBase: `scheme://host:port[/prefix]` as configured; links take the scheme and the prefix from
     ///   it, and the host from the request, where that is well formed.
-    package init(identity: IdentityService, publicBase: @escaping @Sendable () -> String) {
+    package init(identity: IdentityService, logger: Logger, publicBase: @escaping @Sendable () -> String) {
         self.identity = identity
         handlers = Handlers(identity: identity)
         self.publicBase = publicBase
+        self.logger = logger
     }
 
     package func respond(to request: Request, context: Context) async throws -> Response {
         let requestID = "req-" + Self.uuid(identity.configuration.randomBytes(16))
         let base = LinkBase.base(configured: publicBase(), authority: request.head.authority)
-        let reply = await answer(request, base: base, requestID: requestID, logger: context.logger)
+        let reply = await answer(request, base: base, requestID: requestID, context: context)
         return response(reply, isHead: request.method == .head, requestID: requestID)
     }
 
-    private func answer(_ request: Request, base: String, requestID: String, logger: Logger) async -> Reply {
+    private func answer(_ request: Request, base: String, requestID: String, context: Context) async -> Reply {
         let target = request.head.path ?? "/"
         let path = target.prefix { $0 != "?" }
         guard let route = Route(path: String(path)) else { return .error(.notFound, ErrorText.notFound, base: base) }
@@ -48,11 +54,18 @@ package struct IdentityResponder: HTTPResponder {
             case .json(let body): call.body = body
             }
         }
-        return await run(call, requestID: requestID, logger: logger)
+        return await run(call, requestID: requestID, context: context)
     }
 
-    private func run(_ call: Call, requestID: String, logger: Logger) async -> Reply {
+    private func run(_ call: Call, requestID: String, context: Context) async -> Reply {
         let handlers = handlers
+        let client = context.client.description
+        let throttle = identity.signInThrottle
+        if call.hashesPassword, let seconds = throttle.secondsToWait(client, now: identity.now) {
+            var reply = Reply.error(.tooManyRequests, ErrorText.tooManyFailures, base: call.base)
+            reply.headers[.retryAfter] = String(seconds)
+            return reply
+        }
         let answer: (reply: Reply, failure: IdentityError?)
         do throws(IdentityError) {
             answer = try await identity.perform(call.hashesPassword ? .password : .tables) { () throws(IdentityError) in
@@ -61,15 +74,22 @@ package struct IdentityResponder: HTTPResponder {
         } catch {
             answer = (.error(error, base: call.base), error)
         }
-        let facts: Logger.Metadata = ["request_id": "\(requestID)", "method": "\(call.method.rawValue)"]
+        let actor = call.authToken.flatMap { identity.cachedCaller(token: $0)?.user.id } ?? "-"
+        let facts: Logger.Metadata = [
+            "request_id": "\(requestID)", "method": "\(call.method.rawValue)", "route": "\(call.route)",
+            "client": "\(client)", "user": "\(actor)", "status": "\(answer.reply.status.code)",
+        ]
         switch answer.failure {
         case .unauthorized?, .forbidden?:
-            logger.notice(
-                "identity request denied", metadata: facts.merging(["status": "\(answer.reply.status.code)"]) { $1 })
+            if call.hashesPassword, answer.failure == .unauthorized { throttle.failed(client, now: identity.now) }
+            logger.notice("identity request denied", metadata: facts)
         case .records?, .keyRepository?, .cryptography?, .full?:
             let text = answer.failure?.description ?? ""
             logger.error("identity request failed", metadata: facts.merging(["error": "\(text)"]) { $1 })
         case .busy?: logger.warning("identity request refused, queue full", metadata: facts)
+        case nil where call.route == .authTokens && call.method == .post:
+            logger.info("token issued", metadata: facts)
+        case nil where call.method != .get: logger.notice("identity changed", metadata: facts)
         case .notFound?, .conflict?, .invalid?, nil: break
         }
         return answer.reply

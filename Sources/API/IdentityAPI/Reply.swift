@@ -58,5 +58,6 @@ enum ErrorText {
     static let notFound = "The resource could not be found."
     static let methodNotAllowed = "The method is not allowed for the requested URL."
     static let tooLarge = "The request body is larger than \(Call.bodyBytesMax) bytes."
+    static let tooManyFailures = "Too many wrong passwords came from this address; try again later."
     static let `internal` = "An unexpected error prevented the server from fulfilling your request."
 }

@@ -18,13 +18,19 @@ extension ObjectResponder {
             }
         }
         let account = user.split(separator: ":", maxSplits: 1).first.map(String.init) ?? "unknown"
-        authenticator.signIn(v1User: user, key: Secret(key), isWanted: { exchange.isWanted }) { result in
+        authenticator.signIn(
+            v1User: user, key: Secret(key), client: exchange.clientAddress, isWanted: { exchange.isWanted }
+        ) { result in
             sink.wake([{ self.signedIn(exchange, account, result) }])
         }
     }
 
     private func signedIn(_ exchange: Exchange, _ account: String, _ result: Result<V1Grant?, any Error>) {
         switch result {
+        case .failure(let error as TooManyFailures):
+            refuse(exchange, 429, "Too many wrong passwords came from this address.") {
+                $0.add("Retry-After", Int(error.retryAfterSeconds))
+            }
         case .failure: refuse(exchange, 503, "Nobody can sign in at the moment.")
         case .success(nil): unknown(exchange, account)
         case .success(let grant?):

@@ -77,6 +77,7 @@ package final class ObjectResponder: RequestResponder {
             return then(Requester(caller: nil, referer: referer))
         }
         if let caller = authenticator.cachedCaller(token: token) {
+            exchange.caller = caller
             return then(Requester(caller: caller, referer: referer))
         }
         let authenticator = authenticator
@@ -88,7 +89,9 @@ package final class ObjectResponder: RequestResponder {
             }
         } then: { (exchange, result: Result<Caller?, ObjectError>) in
             switch result {
-            case .success(let caller): then(Requester(caller: caller, referer: referer))
+            case .success(let caller):
+                exchange.caller = caller
+                then(Requester(caller: caller, referer: referer))
             case .failure(let error): self.refuse(exchange, error, path)
             }
         }

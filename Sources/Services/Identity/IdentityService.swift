@@ -13,6 +13,8 @@ package final class IdentityService: Sendable {
     let cache = TokenCache()
     /// What an unknown user's password is compared with, so that they take as long as a known one.
     let decoyHash: PasswordHash
+    /// Asked by the faces before a password is looked at.
+    package let signInThrottle = SignInThrottle()
     private let passwordThreads: WorkThreads
     private let workThreads: WorkThreads
 
@@ -72,7 +74,7 @@ package final class IdentityService: Sendable {
 
     // MARK: What the rest of Identity reads and writes with.
 
-    var now: Int64 { configuration.now() }
+    package var now: Int64 { configuration.now() }
 
     /// 32 hex digits.
     func newID() -> String { hexText(configuration.randomBytes(16)) }

@@ -15,6 +15,13 @@ package enum Limits {
     /// Sign-ins that may wait for a password thread.
     package static let passwordQueueMax = 64
     package static let passwordThreads = 2
+    /// Wrong passwords that one address may present at once, and the seconds after which one is forgotten.
+    package static let failureBurst: Int64 = 20
+    package static let failureSeconds: Int64 = 2
+    /// The longest that an address is made to wait, in seconds.
+    package static let failureWaitMax: Int64 = 60
+    /// Addresses whose failures are remembered.
+    package static let failureAddressesMax = 16_384
     /// Requests that may wait for a database thread.
     package static let workQueueMax = 512
     package static let workThreads = 2

@@ -22,6 +22,9 @@ struct IdentityListener: Service, CustomStringConvertible {
 
     /// A connection that asks nothing for this long is closed.
     private static let idleSeconds: Int64 = 75
+    /// A connection that sends more than this behind one head is closed. Far above what any request may have, so that
+    /// one that is only somewhat too large gets its answer.
+    private static let bodyBytesMax = 4 << 20
     /// Further ones wait in the system's queue.
     private static let connectionsMax = 1024
 
@@ -49,12 +52,16 @@ struct IdentityListener: Service, CustomStringConvertible {
         quiet.logLevel = max(logger.logLevel, .warning)
         let http = HTTPServerBuilder.http1(
             configuration: .init(
+                additionalChannelHandlers: [
+                    RequestDeadline(seconds: Self.idleSeconds, bodyBytesMax: Self.bodyBytesMax)
+                ],
                 idleTimeout: .seconds(Self.idleSeconds),
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 8192, maxHeaderListSize: 65_535, maxHeaderFieldCount: 126)))
         let application = Application(
             responder: MeasuredResponder(
-                IdentityResponder(identity: identity, publicBase: { base }), name: "identity", metrics: metrics),
+                IdentityResponder(identity: identity, logger: logger, publicBase: { base }), name: "identity",
+                metrics: metrics),
             server: try tls().map { try .tls(http, tlsConfiguration: $0) } ?? http,
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.host, port: settings.port), backlog: 1024,

@@ -1,0 +1,73 @@
+import NIOCore
+import NIOHTTPTypes
+
+/// Closes a connection whose client is too slow or sends too much: a head must be here within `seconds` of the last
+/// answer (or of the connection's beginning), and the rest of the request within `seconds` of its head. The framework's
+/// own timeout starts afresh with each byte, so a byte a minute would hold a connection for ever.
+final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    private let limit: TimeAmount
+    private let bodyBytesMax: Int
+    private var timer: Scheduled<Void>?
+    private var bodyBytes = 0
+    /// Requests that are here in full, less the answers that have gone out.
+    private var unanswered = 0
+
+    init(seconds: Int64, bodyBytesMax: Int) {
+        limit = .seconds(seconds)
+        self.bodyBytesMax = bodyBytesMax
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { arm(context) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { disarm() }
+
+    func channelActive(context: ChannelHandlerContext) {
+        arm(context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        disarm()
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head:
+            bodyBytes = 0
+            arm(context)
+        case .body(let bytes):
+            bodyBytes += bytes.readableBytes
+            guard bodyBytes <= bodyBytesMax else { return context.close(promise: nil) }
+        case .end:
+            unanswered += 1
+            disarm()
+        }
+        context.fireChannelRead(data)
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        if case .end = unwrapOutboundIn(data) {
+            unanswered -= 1
+            if unanswered <= 0 { arm(context) }
+        }
+        context.write(data, promise: promise)
+    }
+
+    private func arm(_ context: ChannelHandlerContext) {
+        disarm()
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: limit) { context.close(promise: nil) }
+    }
+
+    private func disarm() {
+        timer?.cancel()
+        timer = nil
+    }
+}
