@@ -46,7 +46,7 @@ struct BodySpec: Hashable, Sendable, CustomStringConvertible {
         return digest
     }
 
-    private static let etags = Mutex<[BodySpec: MD5Digest]>([:])
+    private static let etags = PosixLocked<[BodySpec: MD5Digest]>([:])
 }
 
 /// Whether both hold the same bytes; a library call, since element by element takes milliseconds in debug builds.

@@ -309,7 +309,7 @@ extension Rigs {
             try? store.close()
         }
         var model = Model()
-        let ticks = Mutex<Int64>(100)
+        let ticks = PosixLocked<Int64>(100)
         func run(_ make: (Timestamp, LatchHold) throws -> Chunks.Operation) throws -> Timestamp {
             let timestamp = Timestamp(
                 ticks: ticks.withLock {

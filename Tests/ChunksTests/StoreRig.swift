@@ -421,7 +421,7 @@ final class StoreRig {
             guard hasTrouble || store.readOnlyReason != nil else { throw RigFailure("upload refused: \(error)") }
             return nil
         }
-        let ready = Mutex<Box<Void>>(Box())
+        let ready = PosixLocked<Box<Void>>(Box())
         upload.setOnReady { ready.withLock { $0 }.set(()) }
         let bytes = body.bytes
         var random = SplitMix64(seed: body.seed)

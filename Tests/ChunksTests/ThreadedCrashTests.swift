@@ -35,7 +35,7 @@ import Testing
         try made.wait {}.get()
         let begun = disk.cutCount
         let writers = 8
-        let histories = Mutex<[[Version]]>(Array(repeating: [], count: writers))
+        let histories = PosixLocked<[[Version]]>(Array(repeating: [], count: writers))
         let done = (0..<writers).map { _ in Box<String?>() }
         for writer in 0..<writers {
             startThread(name: "writer") {
@@ -80,7 +80,7 @@ import Testing
 
     private static func write(
         _ store: ChunkStore, _ disk: SimulatedDisk, _ writer: Int, _ generator: SplitMix64,
-        _ histories: borrowing Mutex<[[Version]]>
+        _ histories: PosixLocked<[[Version]]>
     ) throws {
         var random = generator
         let name = Bytes("object\(writer)")

@@ -38,7 +38,7 @@ import Testing
         let bench = try Bench()
         _ = bench.putContainer("c")
         for round in 0..<10 {
-            let statuses = Mutex<[Int: Int]>([:])
+            let statuses = PosixLocked<[Int: Int]>([:])
             atOnce(6) { index in
                 let status = bench.put("c", "o\(round)", patterned(size, seed: UInt64(index)), [("If-None-Match", "*")])
                     .status

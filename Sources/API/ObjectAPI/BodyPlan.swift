@@ -35,10 +35,11 @@ package struct BodyPlan: Sendable {
 
     package var isAtEnd: Bool { position == segments.count }
 
-    package mutating func nextBatch() -> [Piece] {
+    /// - Parameter most: frames in it, at most.
+    package mutating func nextBatch(most: Int = framesPerBatch) -> [Piece] {
         var pieces: [Piece] = []
         var frames = 0
-        while frames < Self.framesPerBatch, position < segments.count {
+        while frames < most, position < segments.count {
             switch segments[position] {
             case .literal(let bytes):
                 pieces.append(.literal(bytes))

@@ -80,16 +80,16 @@ extension ObjectResponder {
         builder.add(object.headers)
         builder.endHead(contentLength: object.size)
         guard !isHead, object.size > 0 else { return exchange.send(builder) }
-        guard let reader = object.reader else { return damage(exchange) }
+        guard let reader = object.reader else { return damage(exchange, "an object without bytes") }
         if fitsOneFrame {
             // The way of the hot small object: verified straight into the response's own buffer, one write.
             do throws(ChunkError) {
                 if let count = try builder.buffer.writeCachedFrame(reader, 0) {
-                    guard count == object.size else { return damage(exchange) }
+                    guard count == object.size else { return damage(exchange, "a frame of another length") }
                     return exchange.send(builder)
                 }
             } catch {
-                return damage(exchange)
+                return damage(exchange, "\(error)")
             }
         }
         stream(exchange, reader, BodyPlan([.range(0..<object.size)], frameBytes: frameBytes), builder)
@@ -115,7 +115,7 @@ extension ObjectResponder {
         }
         builder.endHead(contentLength: plan.length)
         guard !isHead else { return exchange.send(builder) }
-        guard let reader = object.reader else { return damage(exchange) }
+        guard let reader = object.reader else { return damage(exchange, "an object without bytes") }
         stream(exchange, reader, plan, builder)
     }
 
@@ -123,8 +123,14 @@ extension ObjectResponder {
         _ exchange: Exchange, _ reader: ObjectReader, _ plan: BodyPlan, _ head: consuming ResponseBuilder
     ) {
         let streamer = ObjectStreamer(
-            exchange: exchange, reader: reader, plan: plan, head: head, threads: threads,
-            onDamage: { self.damage($0) })
+            exchange: exchange, reader: reader, plan: plan, head: head, threads: threads, places: streams,
+            onDamage: { exchange, error, isCut in
+                if isCut {
+                    self.noteDamage(exchange, "\(error)", isCut: true)
+                } else {
+                    self.damage(exchange, "\(error)")
+                }
+            })
         if !streamer.start() { refuse(exchange, 503, "Too many requests are waiting.") }
     }
 

@@ -1,4 +1,5 @@
 package import HTTPFace
+package import Logging
 import NIOCore
 package import Objects
 package import Primitives
@@ -15,11 +16,14 @@ package final class ObjectResponder: RequestResponder {
     let infoDocument: String
     let damaged: Counter
     let uploads: UploadPlaces
+    let streams = StreamPlaces()
+    private let logger: Logger
 
     package init(
         service: ObjectService, authenticator: any Authenticator, workThreads: WorkThreads,
-        configuration: ObjectServerConfiguration, metrics: MetricsRegistry
+        configuration: ObjectServerConfiguration, metrics: MetricsRegistry, logger: Logger
     ) {
+        self.logger = logger
         self.service = service
         self.authenticator = authenticator
         threads = workThreads
@@ -165,14 +169,22 @@ package final class ObjectResponder: RequestResponder {
         case .unprocessable: refuse(exchange, 422)
         case .unavailable(let text): refuse(exchange, 503, text)
         case .insufficientStorage: refuse(exchange, 507)
-        case .corrupt: damage(exchange)
+        case .corrupt(let text): damage(exchange, text)
         }
     }
 
-    /// Bytes did not verify, and none of them was sent.
-    func damage(_ exchange: Exchange) {
-        damaged.add()
+    /// Bytes did not verify, or could not be read, and none of them was sent.
+    func damage(_ exchange: Exchange, _ what: String) {
+        noteDamage(exchange, what, isCut: false)
         refuse(exchange, 503, "The stored data is damaged.")
+    }
+
+    /// Counts it, and says in the log what it was.
+    func noteDamage(_ exchange: Exchange, _ what: String, isCut: Bool) {
+        damaged.add()
+        logger.error(
+            "a read was refused: stored bytes are damaged",
+            metadata: ["what": "\(what)", "response_was_cut": "\(isCut)", "req_id": "\(exchange.id)"])
     }
 
     func answer(_ exchange: Exchange, _ result: Result<WriteOutcome, ObjectError>, _ path: ObjectPath) {

@@ -35,7 +35,7 @@ package final class ObjectServer: Sendable {
     ) {
         let responder = ObjectResponder(
             service: service, authenticator: authenticator, workThreads: workThreads, configuration: configuration,
-            metrics: metrics)
+            metrics: metrics, logger: logger)
         server = HTTPServer(
             name: "object", configuration: configuration.listener, group: group, responder: responder,
             metrics: metrics, logger: logger, requestLog: requestLog, seed: seed)

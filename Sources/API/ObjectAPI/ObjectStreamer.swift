@@ -16,12 +16,16 @@ final class ObjectStreamer: @unchecked Sendable {
     private var isReading = false
     /// A batch that was read while the one before it is still going out.
     private var waiting: Result<[ByteBuffer], ChunkError>?
-    private let onDamage: (Exchange) -> Void
+    private let places: StreamPlaces
+    private let onDamage: (Exchange, ChunkError, _ isCut: Bool) -> Void
 
+    /// - Parameter onDamage: answers, if nothing was sent yet, and tells the log.
     init(
         exchange: Exchange, reader: ObjectReader, plan: BodyPlan, head: consuming ResponseBuilder, threads: WorkThreads,
-        onDamage: @escaping (Exchange) -> Void
+        places: StreamPlaces, onDamage: @escaping (Exchange, ChunkError, _ isCut: Bool) -> Void
     ) {
+        places.enter()
+        self.places = places
         self.exchange = exchange
         self.reader = reader
         self.plan = plan
@@ -29,6 +33,8 @@ final class ObjectStreamer: @unchecked Sendable {
         self.threads = threads
         self.onDamage = onDamage
     }
+
+    deinit { places.leave() }
 
     /// False when the work threads' queue is full.
     func start() -> Bool {
@@ -45,13 +51,14 @@ final class ObjectStreamer: @unchecked Sendable {
             waiting = nil
             deliver(result)
         }
-        // Reads run one batch ahead of the socket, so that neither waits for the other.
-        if !isReading, waiting == nil, head == nil, !plan.isAtEnd, exchange.isOpen { _ = read(isFirst: false) }
+        // Reads run one batch ahead of the socket, so that neither waits for the other; unless too many do.
+        guard !isReading, waiting == nil, head == nil, !plan.isAtEnd, exchange.isOpen else { return }
+        if exchange.isWritable || !places.isCrowded { _ = read(isFirst: false) }
     }
 
     private func read(isFirst: Bool) -> Bool {
         guard let sink = exchange.sink else { return true }
-        let pieces = plan.nextBatch()
+        let pieces = plan.nextBatch(most: places.isCrowded ? 1 : BodyPlan.framesPerBatch)
         let reader = reader
         isReading = true
         let job: WorkThreads.Job = { [self] in
@@ -76,14 +83,12 @@ final class ObjectStreamer: @unchecked Sendable {
 
     private func deliver(_ result: Result<[ByteBuffer], ChunkError>) {
         switch result {
-        case .failure:
-            if head != nil {
-                head = nil
-                exchange.whenWritable(nil)
-                onDamage(exchange)
-            } else {
-                exchange.reset()
-            }
+        case .failure(let error):
+            let isCut = head == nil
+            head = nil
+            exchange.whenWritable(nil)
+            onDamage(exchange, error, isCut)
+            if isCut { exchange.reset() }
         case .success(let parts):
             if let head {
                 self.head = nil

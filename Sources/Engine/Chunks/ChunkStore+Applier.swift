@@ -40,14 +40,23 @@ extension ChunkStore {
         #if DEBUG
             if configuration.mutant == .forgetAppliedLSN { position.lsn -= 1 }
         #endif
-        do throws(IndexError) {
-            try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
-            #if DEBUG
-                if configuration.mutant != .skipCheckpoint { try index.checkpoint() }
-            #else
-                try index.checkpoint()
-            #endif
-        } catch {
+        var failure = writeToIndex(overlay, position)
+        while let error = failure, error.isNoSpace, configuration.isThreaded {
+            // A full disk loses nothing: the transaction was rolled back, or waits whole in the WAL.
+            counters.checkpointWaits.store(true, ordering: .relaxed)
+            counters.spaceRefused.store(true, ordering: .relaxed)
+            if !spares.ballast.release() {
+                let isStopping = applierMutex.withLock { () -> Bool in
+                    applierMutex.broadcast()
+                    if !applierState.value.isStopping { _ = applierMutex.wait(milliseconds: 500) }
+                    return applierState.value.isStopping
+                }
+                if isStopping { return giveUpForSpace() }
+            }
+            failure = writeToIndex(overlay, position)
+        }
+        counters.checkpointWaits.store(false, ordering: .relaxed)
+        if let error = failure {
             if error.isCorruption { indexes.distrust(copy: leadingCopy) }
             // A failed flush is never retried: what it covered may be lost although a second one succeeds.
             becomeReadOnly(.checkpointFailed(error.description))
@@ -57,11 +66,12 @@ extension ChunkStore {
             }
             return false
         }
+        // Before memory forgets it: who reads the other copy asks how far it must have come.
+        applierMutex.withLock { setApplied(0, position.lsn) }
         memoryMutex.withLock {
             memory.value.frozen = nil
             memory.value.generation += 1
         }
-        applierMutex.withLock { setApplied(0, position.lsn) }
         counters.checkpoints.add(1, ordering: .relaxed)
         applySecond(overlay, position)
         applierMutex.withLock {
@@ -69,6 +79,29 @@ extension ChunkStore {
             applierMutex.broadcast()
         }
         return true
+    }
+
+    private func writeToIndex(_ overlay: Overlay, _ position: IndexPosition) -> IndexError? {
+        do throws(IndexError) {
+            try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
+            #if DEBUG
+                if configuration.mutant != .skipCheckpoint { try index.checkpoint() }
+            #else
+                try index.checkpoint()
+            #endif
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// The store closes with a full disk: the log holds everything, and the next start folds it again.
+    private func giveUpForSpace() -> Bool {
+        applierMutex.withLock {
+            applierState.value.hasFailed = true
+            applierMutex.broadcast()
+        }
+        return false
     }
 
     /// The second copy's failure costs the copy, not the service: it is made again at the next start.
@@ -100,10 +133,14 @@ extension ChunkStore {
             }
             if stopping { break }
             updateSpace()
-            guard readOnlyReason == nil, !counters.spaceRefused.load(ordering: .relaxed) else { continue }
+            guard readOnlyReason == nil else { continue }
             do throws(DiskError) {
+                // When there is no room, giving back is what is wanted most.
                 try spares.trim()
+                guard !counters.spaceRefused.load(ordering: .relaxed) else { continue }
                 try spares.refill()
+                let needed = configuration.reserveBytes + spares.ballast.byteCount
+                if counters.freeBytes.load(ordering: .relaxed) > needed { try spares.ballast.hold() }
             } catch {
                 // ENOSPC shows in the space check; anything else will meet the committer, which reports it.
             }
@@ -146,6 +183,7 @@ extension ChunkStore {
         do throws(DiskError) {
             try spares.discard()
             try spares.trim()
+            if reason == nil { try bulk.close() }
             if reason == nil {
                 superblock.value.isClean = true
                 try superblock.value.write(disk)

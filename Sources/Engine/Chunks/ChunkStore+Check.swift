@@ -57,6 +57,9 @@ extension ChunkStore {
         report.recovery = parts.report
         if let reason = parts.readOnly { report.note("the log: \(reason)") }
         try store.check(&report, readsBytes: readsBytes)
+        if store.counters.leadingIndexDamaged.load(ordering: .relaxed) {
+            report.note("index.\(store.leadingCopy == 0 ? "a" : "b") holds wrong rows: the next start makes it again")
+        }
         return report
     }
 
@@ -223,8 +226,11 @@ extension ChunkStore {
             while true {
                 let a = try index.range(from: cursor, to: nil, reverse: false, limit: 10_000).rows
                 let b = try secondIndex.range(from: cursor, to: nil, reverse: false, limit: 10_000).rows
-                guard a.count == b.count, zip(a, b).allSatisfy({ $0.key == $1.key && $0.value == $1.value }) else {
-                    report.note("the two index copies differ behind key \(Hex.encode(cursor))")
+                if let at = (0..<max(a.count, b.count)).first(where: {
+                    $0 >= a.count || $0 >= b.count || a[$0].key != b[$0].key || a[$0].value != b[$0].value
+                }) {
+                    let key = at < a.count ? a[at].key : b[at].key
+                    report.note("the two index copies differ at key \(Hex.encode(key))")
                     return
                 }
                 guard a.count == 10_000 else { return }
@@ -239,9 +245,7 @@ extension ChunkStore {
         var cursor: [UInt8] = [kind]
         let end = IndexKey.successor(ofPrefix: [kind])
         while true {
-            let page = try reading { () throws(IndexError) in
-                try index.range(from: cursor, to: end, reverse: false, limit: 10_000)
-            }
+            let page = try indexRange(from: cursor, to: end, reverse: false, limit: 10_000)
             for row in page.rows { body(row.key, row.value) }
             guard page.rows.count == 10_000 else { return }
             cursor = page.rows[page.rows.count - 1].key + [0]

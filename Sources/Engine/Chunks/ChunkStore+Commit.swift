@@ -114,6 +114,9 @@ extension ChunkStore {
     /// Cuts a batch into groups and commits each.
     func commit(_ batch: [Submission]) {
         refreshSpace()
+        if counters.checkpointWaits.load(ordering: .relaxed), overlayIsOverfull {
+            return finish(batch, .failure(.noSpace))
+        }
         var start = 0
         while start < batch.count {
             var end = start
@@ -276,6 +279,14 @@ extension ChunkStore {
         freeze()
     }
 
+    /// What memory may hold while a checkpoint waits for space.
+    private var overlayIsOverfull: Bool {
+        memoryMutex.withLock {
+            memory.value.active.operationCount >= 4 * configuration.overlayOperationsMax
+                || memory.value.active.logBytes >= 4 * configuration.overlayLogBytesMax
+        }
+    }
+
     /// Freezes now, whatever the size. On the committer's thread (or the only one).
     package func freeze() {
         guard waitUntilNothingIsFrozen() else { return }
@@ -299,13 +310,15 @@ extension ChunkStore {
         }
     }
 
-    /// False if the applier has failed: then nothing is frozen any more.
+    /// False if the applier has failed, or waits for space: then nothing is frozen.
     private func waitUntilNothingIsFrozen() -> Bool {
         guard configuration.isThreaded else { return readOnlyReason == nil }
         applierMutex.lock()
         defer { applierMutex.unlock() }
-        while applierState.value.pending != nil && !applierState.value.hasFailed { applierMutex.wait() }
-        return !applierState.value.hasFailed
+        while applierState.value.pending != nil && !applierState.value.hasFailed
+            && !counters.checkpointWaits.load(ordering: .relaxed)
+        { applierMutex.wait() }
+        return !applierState.value.hasFailed && applierState.value.pending == nil
     }
 
     // MARK: Space
@@ -322,16 +335,33 @@ extension ChunkStore {
         do throws(DiskError) {
             let space = try disk.space()
             counters.freeBytes.store(space.free, ordering: .relaxed)
-            var refused = space.free < configuration.reserveBytes
-            if let capacity = configuration.capacityBytes {
-                // What is in the log, and the two segments that are being filled.
-                let used = memoryMutex.withLock { memory.value.bytesStored } + 2 * Int64(segments.segmentBytes)
-                if used > capacity / 100 * 92 { refused = true }
-            }
+            let refused =
+                space.free < configuration.reserveBytes || isOverCapacity(0, segments, configuration)
+                || counters.checkpointWaits.load(ordering: .relaxed)
             counters.spaceRefused.store(refused, ordering: .relaxed)
         } catch {
             // Not knowing is no reason to refuse: allocation itself still answers ENOSPC.
             counters.freeBytes.store(-1, ordering: .relaxed)
         }
+    }
+}
+
+/// Whether the store would be over its own ceiling with so many bytes more.
+func isOverCapacity(_ more: Int64, _ segments: SegmentTable, _ configuration: ChunkStore.Configuration) -> Bool {
+    guard let capacity = configuration.capacityBytes else { return false }
+    return segments.allocatedBytes + more > capacity / 100 * 92
+}
+
+/// Whether so many bytes more may be taken for bodies: segments come whole, so the reserve is looked at before each.
+func hasRoom(
+    _ more: Int64, _ disk: any Disk, _ segments: SegmentTable, _ configuration: ChunkStore.Configuration
+) -> Bool {
+    guard !isOverCapacity(more, segments, configuration) else { return false }
+    do throws(DiskError) {
+        guard configuration.reserveBytes > 0 else { return true }
+        return try disk.space().free - more >= configuration.reserveBytes
+    } catch {
+        // Not knowing is no reason to refuse: allocation itself still answers ENOSPC.
+        return true
     }
 }

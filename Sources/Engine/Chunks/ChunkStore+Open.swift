@@ -85,7 +85,9 @@ extension ChunkStore {
                 superblock = try make(disk, indexes, configuration, random)
                 isNew = true
             case .damaged:
-                throw .unusable("both copies of SUPER are damaged: restore SUPER from a backup, or run apus salvage")
+                throw .unusable(
+                    "both copies of SUPER are damaged: restore that file from a backup of the folder. Nothing was changed"
+                )
             case .otherVersion(let version):
                 throw .unusable(
                     "the store has format version \(version), this program knows \(Superblock.version): use the program that wrote it"
@@ -99,6 +101,14 @@ extension ChunkStore {
         var parts = try recover(disk, indexes, configuration, superblock, lock)
         parts.report.isNew = isNew
         parts.report.wasClean = superblock.isClean
+        if !superblock.isClean, parts.readOnly == nil {
+            // A process that was killed left the rest of the segment that it filled with bodies.
+            do throws(DiskError) {
+                if let id = try parts.segments.newestBulk() { parts.spares.giveBack(id, from: nil) }
+            } catch {
+                throw .disk(error)
+            }
+        }
         superblock.isClean = false
         if parts.readOnly == nil {
             do throws(DiskError) { try superblock.write(disk) } catch { throw .disk(error) }
@@ -138,7 +148,8 @@ extension ChunkStore {
             throw .disk(error)
         }
         guard !hasSegments else {
-            throw .unusable("there are segments but no SUPER: restore SUPER from a backup, or run apus salvage")
+            throw .unusable(
+                "there are segments but no SUPER: restore that file from a backup of the folder. Nothing was changed")
         }
         do throws(IndexError) {
             for copy in 0..<indexes.copies {
@@ -168,11 +179,14 @@ extension ChunkStore {
     ) throws(ChunkError) -> OpenParts {
         var report = RecoveryReport()
         let segments: SegmentTable
+        let ballast: Ballast
         do throws(DiskError) {
-            let existing = try SegmentTable.existing(disk)
-            segments = SegmentTable(
-                disk: disk, superblock: superblock, existing: existing, mutant: configuration.mutant)
+            segments = try SegmentTable(disk: disk, superblock: superblock, mutant: configuration.mutant)
             try segments.removeLeftoverSpares()
+            ballast = try Ballast(
+                disk: disk, byteCount: configuration.holdsBallast ? 2 * Int64(segments.segmentBytes) : 0)
+            // The indexes have to be opened, and the first delete needs a segment.
+            if configuration.holdsBallast, try disk.space().free < ballast.byteCount { ballast.release() }
         } catch {
             throw .disk(error)
         }
@@ -272,8 +286,10 @@ extension ChunkStore {
         return OpenParts(
             disk: disk, superblock: superblock, segments: segments,
             spares: SpareSegments(
-                segments: segments, zeroFilled: configuration.zeroFillsSpares && configuration.isThreaded),
-            bulk: BulkSegments(segments: segments), index: index, secondIndex: second, lock: lock,
+                segments: segments, zeroFilled: configuration.zeroFillsSpares && configuration.isThreaded,
+                ballast: ballast),
+            bulk: BulkSegments(segments: segments) { hasRoom($0, disk, segments, configuration) }, index: index,
+            secondIndex: second, lock: lock,
             overlay: overlay,
             tail: tail, nextID: nextID, newestTimestamp: newest, bytesLogical: logical, bytesStored: stored,
             readOnly: readOnly, report: report,
@@ -299,6 +315,7 @@ extension ChunkStore {
         var opened: [(copy: Int, index: any IndexStore, position: IndexPosition?)] = []
         var failures: [Int] = []
         var reasons: [String] = []
+        var isOutOfSpace = false
         for copy in 0..<indexes.copies {
             do throws(IndexError) {
                 let index = try indexes.open(copy: copy)
@@ -306,11 +323,13 @@ extension ChunkStore {
             } catch {
                 failures.append(copy)
                 reasons.append(error.description)
+                isOutOfSpace = isOutOfSpace || error.isNoSpace
             }
         }
         guard !opened.isEmpty else {
+            if isOutOfSpace { throw .noSpace }
             throw .unusable(
-                "no copy of the index can be opened (\(reasons.joined(separator: "; "))): run apus salvage into a new store"
+                "no copy of the index can be opened (\(reasons.joined(separator: "; "))): if the disk is sound, restore index.a or index.b from a backup of the folder. Nothing was changed"
             )
         }
         opened.sort { ($0.position?.lsn ?? 0, 1 - $0.copy) > ($1.position?.lsn ?? 0, 1 - $1.copy) }

@@ -63,8 +63,8 @@ extension ChunkStore {
         case .unknown: break
         }
         let indexKey = IndexKey.object(key)
-        guard let sealed = try reading({ () throws(IndexError) in try index.get(indexKey) }) else { return nil }
-        let row = try decodeObject(sealed, indexKey, name)
+        guard let opened = try indexRow(indexKey).value else { return nil }
+        let row = try decodeObject(opened, name)
         memoryMutex.withLock {
             // Only if nothing happened to the name since: a row that was overwritten meanwhile must not come back.
             if memory.value.generation == generation, memory.value.active.objects[key] == nil,
@@ -86,8 +86,8 @@ extension ChunkStore {
             case .absent: return nil
             case .unknown: break
             }
-            let (sealed, lsn) = try reading { () throws(IndexError) in try index.getWithLSN(indexKey) }
-            let older = try sealed.map { sealed throws(ChunkError) in try decodeContainer(sealed, indexKey, key) }
+            let (opened, lsn) = try indexRow(indexKey)
+            let older = try opened.map { opened throws(ChunkError) in try decodeContainer(opened, key) }
             memoryMutex.lock()
             defer { memoryMutex.unlock() }
             guard memory.value.generation == generation else { continue }
@@ -102,10 +102,10 @@ extension ChunkStore {
         let indexKey = IndexKey.account(name)
         for _ in 0..<Limits.readAttemptsMax {
             let generation = memoryMutex.withLock { memory.value.generation }
-            let (sealed, lsn) = try reading { () throws(IndexError) in try index.getWithLSN(indexKey) }
+            let (opened, lsn) = try indexRow(indexKey)
             var row: AccountRow?
-            if let sealed {
-                var reader = ByteReader(try open(sealed, indexKey))
+            if let opened {
+                var reader = ByteReader(opened)
                 row = reader.getAccountRow(name)
                 guard reader.isComplete else { throw .corruptIndex("an account row cannot be decoded") }
             }
@@ -162,9 +162,7 @@ extension ChunkStore {
                     case .row(let row): return row
                     case .deleted: return nil
                     case nil:
-                        return try rows[name].map { sealed throws(ChunkError) in
-                            try decodeObject(sealed, prefix + name.storage, name)
-                        }
+                        return try rows[name].map { opened throws(ChunkError) in try decodeObject(opened, name) }
                     }
                 })
         }
@@ -193,9 +191,7 @@ extension ChunkStore {
                 },
                 row: { name throws(ChunkError) in
                     let key = ContainerKey(account: account, name: name)
-                    let older = try rows[name].map { sealed throws(ChunkError) in
-                        try decodeContainer(sealed, prefix + name.storage, key)
-                    }
+                    let older = try rows[name].map { opened throws(ChunkError) in try decodeContainer(opened, key) }
                     return currentContainer(key, older, piece.lsn)
                 })
         }
@@ -228,9 +224,7 @@ extension ChunkStore {
             let most = min(Self.pieceRows, limit - out.count)
             let to = bounds.upper.map { prefix + $0.storage } ?? IndexKey.successor(ofPrefix: prefix)
             let from = prefix + bounds.lower.storage
-            let piece = try reading { () throws(IndexError) in
-                try index.range(from: from, to: to, reverse: reverse, limit: most)
-            }
+            let piece = try indexRange(from: from, to: to, reverse: reverse, limit: most)
             memoryMutex.lock()
             guard memory.value.generation == generation else {
                 memoryMutex.unlock()
@@ -313,30 +307,15 @@ extension ChunkStore {
         return Bytes(Array(key[prefix.count...]))
     }
 
-    func reading<R>(_ body: () throws(IndexError) -> R) throws(ChunkError) -> R {
-        do throws(IndexError) { return try body() } catch { throw .index(error.description) }
-    }
-
-    func open(_ sealed: [UInt8], _ key: [UInt8]) throws(ChunkError) -> [UInt8] {
-        do throws(ChunkError) {
-            return try seal.open(sealed, key: key)
-        } catch {
-            counters.checksumFailures.add(1, ordering: .relaxed)
-            throw error
-        }
-    }
-
-    private func decodeObject(_ sealed: [UInt8], _ key: [UInt8], _ name: Bytes) throws(ChunkError) -> ObjectRow {
-        var reader = ByteReader(try open(sealed, key))
+    private func decodeObject(_ opened: [UInt8], _ name: Bytes) throws(ChunkError) -> ObjectRow {
+        var reader = ByteReader(opened)
         let row = reader.getObjectRow(name: name)
         guard reader.isComplete else { throw .corruptIndex("an object row cannot be decoded") }
         return row
     }
 
-    private func decodeContainer(_ sealed: [UInt8], _ indexKey: [UInt8], _ key: ContainerKey) throws(ChunkError)
-        -> ContainerRow
-    {
-        var reader = ByteReader(try open(sealed, indexKey))
+    private func decodeContainer(_ opened: [UInt8], _ key: ContainerKey) throws(ChunkError) -> ContainerRow {
+        var reader = ByteReader(opened)
         let row = reader.getContainerRow(key)
         guard reader.isComplete else { throw .corruptIndex("a container row cannot be decoded") }
         return row

@@ -9,12 +9,14 @@ extension ChunkStore {
         /// Durable LSN of each index copy.
         package var appliedLSN: [UInt64]
         package var secondIndexFailed: Bool
+        /// The leading copy gave a wrong row; the other one serves where it can, and the next start makes it again.
+        package var leadingIndexDamaged: Bool
         package var groupsCommitted: UInt64
         package var operationsCommitted: UInt64
         package var checkpoints: UInt64
         package var flushNanosecondsTotal: UInt64
         package var flushNanosecondsMax: UInt64
-        /// What users stored; what the log holds, garbage included.
+        /// What users stored; what the segments take of the disk, garbage and reserves included.
         package var bytesLogical: Int64
         package var bytesStored: Int64
         package var segmentCount: Int
@@ -32,12 +34,11 @@ extension ChunkStore {
 
     /// A snapshot; cheap.
     package func status() -> Status {
-        let (readOnly, position, operations, logical, stored) = memoryMutex.withLock {
+        let (readOnly, position, operations, logical) = memoryMutex.withLock {
             (
                 memory.value.readOnly, memory.value.active.position ?? memory.value.frozen?.position,
                 memory.value.active.operationCount + (memory.value.frozen?.operationCount ?? 0),
-                memory.value.bytesLogical,
-                memory.value.bytesStored
+                memory.value.bytesLogical
             )
         }
         let (applied, secondFailed) = applierMutex.withLock {
@@ -46,12 +47,13 @@ extension ChunkStore {
         return Status(
             readOnly: readOnly, durableLSN: position?.lsn ?? applied.max() ?? 0, appliedLSN: applied,
             secondIndexFailed: secondFailed,
+            leadingIndexDamaged: counters.leadingIndexDamaged.load(ordering: .relaxed),
             groupsCommitted: counters.groups.load(ordering: .relaxed),
             operationsCommitted: counters.operations.load(ordering: .relaxed),
             checkpoints: counters.checkpoints.load(ordering: .relaxed),
             flushNanosecondsTotal: counters.flushNanoseconds.load(ordering: .relaxed),
             flushNanosecondsMax: counters.flushNanosecondsMax.load(ordering: .relaxed), bytesLogical: logical,
-            bytesStored: stored,
+            bytesStored: segments.allocatedBytes,
             segmentCount: segments.count, segmentBytes: segments.segmentBytes, overlayOperations: operations,
             queuedOperations: queueMutex.withLock { queue.value.submissions.count },
             checksumFailures: counters.checksumFailures.load(ordering: .relaxed),

@@ -15,6 +15,8 @@ package final class ChunkStore: Sendable {
         package var reserveBytes: Int64
         /// Optional ceiling of the store's own size; user writes are refused at 92 % of it.
         package var capacityBytes: Int64?
+        /// Keep two segments' worth of space for the log and the index to go on with when the disk is full.
+        package var holdsBallast = false
         /// The overlay is frozen at this many operations, or this many bytes of log.
         package var overlayOperationsMax = Limits.overlayOperationsMax
         package var overlayLogBytesMax = Limits.overlayLogBytesMax
@@ -135,6 +137,9 @@ final class Counters: Sendable {
     let checksumFailures = Atomic<UInt64>(0)
     let freeBytes = Atomic<Int64>(.max)
     let spaceRefused = Atomic<Bool>(false)
+    let leadingIndexDamaged = Atomic<Bool>(false)
+    /// A checkpoint waits for space.
+    let checkpointWaits = Atomic<Bool>(false)
     let checkpoints = Atomic<UInt64>(0)
     let groupSizes = Histogram(bounds: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
     let flushTimes = Histogram(

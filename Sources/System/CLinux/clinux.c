@@ -91,6 +91,23 @@ int apus_truncate(int fd, int64_t size) {
     return result < 0 ? -errno : 0;
 }
 
+int64_t apus_data_end(int fd) {
+    off_t end = 0;
+    // Reserved blocks that nothing was written to count as holes on every file system that reports any.
+    for (int rounds = 0; rounds < 65536; rounds++) {
+        off_t data = lseek(fd, end, SEEK_DATA);
+        if (data < 0) {
+            return errno == ENXIO ? end : -errno;
+        }
+        off_t hole = lseek(fd, data, SEEK_HOLE);
+        if (hole < 0) {
+            return -errno;
+        }
+        end = hole;
+    }
+    return -E2BIG;
+}
+
 int64_t apus_size(int fd) {
     struct stat info;
     return fstat(fd, &info) == 0 ? (int64_t)info.st_size : -errno;

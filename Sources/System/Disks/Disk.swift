@@ -51,11 +51,14 @@ package protocol DiskFile: AnyObject, Sendable {
     func allocate(_ size: Int64) throws(DiskError)
     func truncate(_ size: Int64) throws(DiskError)
     func size() throws(DiskError) -> Int64
+    /// Where what was ever written ends, as far as the file system can tell: at most `size`, and never less than it is.
+    func dataEnd() throws(DiskError) -> Int64
     /// A hint: this range will be read soon. Returns at once; never fails.
     func prefetch(_ offset: Int64, _ length: Int)
 }
 
 extension DiskFile {
+    package func dataEnd() throws(DiskError) -> Int64 { try size() }
     package func prefetch(_ offset: Int64, _ length: Int) {}
 }
 
@@ -73,7 +76,8 @@ package struct DiskError: Error, Sendable, Hashable, CustomStringConvertible {
         self.code = code
     }
 
-    package var isNoSpace: Bool { code == 28 || code == 122 }  // ENOSPC, EDQUOT
+    package static let noSpace: Int32 = 28  // ENOSPC
+    package var isNoSpace: Bool { code == Self.noSpace || code == 122 }  // or EDQUOT
     package var isNotFound: Bool { code == 2 }  // ENOENT
 
     package var description: String { "\(operation) \(path): errno \(code)" }

@@ -81,6 +81,12 @@ final class SystemFile: DiskFile {
 
     func prefetch(_ offset: Int64, _ length: Int) { apus_prefetch(descriptor, offset, length) }
 
+    func dataEnd() throws(DiskError) -> Int64 {
+        let result = apus_data_end(descriptor)
+        if result < 0 { throw error("lseek", Int32(-result)) }
+        return result
+    }
+
     func size() throws(DiskError) -> Int64 {
         let result = apus_size(descriptor)
         if result < 0 { throw error("fstat", Int32(-result)) }

@@ -32,11 +32,15 @@ package final class DataFolder: Sendable {
     /// Makes the folder if its parent is there, takes the lock, and makes sure of the format.
     /// - Parameter create: false: the folder must be an Apus one already (`apus fsck`).
     package init(path: String, create: Bool) throws(DaemonError) {
+        guard !path.isEmpty else {
+            throw DaemonError("The data folder's name is empty.", remedy: "Name one with --data.")
+        }
         self.path = path
         if !create, access(path + "/" + Self.formatName, F_OK) != 0 {
             throw DaemonError(
                 "\(path) is not an Apus data folder.", remedy: "Name the folder that apusd was started with.")
         }
+        try Self.refuseForeign(path)
         try Self.makePrivate(path, create: create)
         do {
             disk = try SystemDisk(root: path)
@@ -136,6 +140,40 @@ package final class DataFolder: Sendable {
         }
     }
 
+    /// Looks before anything is touched: a folder with other people's things in it stays as it is.
+    private static func refuseForeign(_ path: String) throws(DaemonError) {
+        guard let stream = opendir(path) else { return }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name == formatName { return }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        try refuse(strange(names), path)
+    }
+
+    private static func strange(_ names: [String]) -> [String] {
+        names.filter { $0 != lockName && $0 != "lost+found" && $0 != formatName + PrivateFiles.temporarySuffix }
+    }
+
+    private static func refuse(_ strange: [String], _ path: String) throws(DaemonError) {
+        if strange.contains(databaseName) || strange.contains(objectsName) || strange.contains(tokenKeysName) {
+            throw DaemonError(
+                "The data folder \(path) is damaged: it has data in it, but its file \"\(formatName)\" is gone.",
+                remedy:
+                    "Restore that file (its one line is \"\(formatText.dropLast())\") or the whole folder. Nothing was changed."
+            )
+        }
+        if let first = strange.filter({ !$0.hasSuffix(".json") && !$0.hasSuffix(".log") }).min() {
+            throw DaemonError(
+                "\(path) is not an Apus data folder, and it is not empty (\"\(first)\").",
+                remedy: "Give --data an empty or a new folder. Nothing was changed.")
+        }
+    }
+
     /// True for a folder that nothing was kept in yet; it is then marked as ours.
     private static func checkFormat(_ disk: SystemDisk, path: String) throws(DaemonError) -> Bool {
         let files = PrivateFiles(disk: disk)
@@ -152,21 +190,8 @@ package final class DataFolder: Sendable {
         } catch {
             throw DaemonError("The data folder \(path) can't be listed (\(error)).")
         }
-        let strange = names.filter {
-            $0 != lockName && $0 != "lost+found" && $0 != formatName + PrivateFiles.temporarySuffix
-        }
-        if strange.contains(databaseName) || strange.contains(objectsName) || strange.contains(tokenKeysName) {
-            throw DaemonError(
-                "The data folder \(path) is damaged: it has data in it, but its file \"\(formatName)\" is gone.",
-                remedy:
-                    "Restore that file (its one line is \"\(formatText.dropLast())\") or the whole folder. Nothing was changed."
-            )
-        }
-        if let first = strange.filter({ !$0.hasSuffix(".json") && !$0.hasSuffix(".log") }).min() {
-            throw DaemonError(
-                "\(path) is not an Apus data folder, and it is not empty (\"\(first)\").",
-                remedy: "Give --data an empty or a new folder.")
-        }
+        // Again under the lock.
+        try refuse(strange(names), path)
         try files.write(formatName, formatText)
         return true
     }

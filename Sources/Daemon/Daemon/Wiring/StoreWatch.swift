@@ -11,6 +11,7 @@ struct StoreWatch: Sendable {
         var readOnly: String?
         var refusesUploads = false
         var secondIndexFailed = false
+        var leadingIndexDamaged = false
     }
 
     static func part(_ stores: Stores, logger: Logger) -> Repeating {
@@ -19,7 +20,7 @@ struct StoreWatch: Sendable {
             let status = stores.store.status()
             let now = Condition(
                 readOnly: status.readOnly.map(StatusReport.explain), refusesUploads: status.refusesUserWrites,
-                secondIndexFailed: status.secondIndexFailed)
+                secondIndexFailed: status.secondIndexFailed, leadingIndexDamaged: status.leadingIndexDamaged)
             for (level, message, facts) in changes(from: last.swap(now), to: now) {
                 logger.log(level: level, message, metadata: facts)
             }
@@ -42,6 +43,10 @@ struct StoreWatch: Sendable {
         }
         if new.secondIndexFailed, !old.secondIndexFailed {
             lines.append((.error, "the second copy of the index can't be written; the first one serves", [:]))
+        }
+        if new.leadingIndexDamaged, !old.leadingIndexDamaged {
+            lines.append(
+                (.error, "a copy of the index is damaged; the other one serves, and a restart makes it again", [:]))
         }
         return lines
     }

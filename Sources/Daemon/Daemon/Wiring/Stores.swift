@@ -37,12 +37,14 @@ struct Stores: Sendable {
     private static func openStore(_ folder: DataFolder, _ configuration: DaemonConfiguration) throws -> ChunkStore {
         try folder.checkObjects()
         try folder.makeFolder(DataFolder.objectsName)
+        var settings = ChunkStore.Configuration(
+            reserveBytes: configuration.reserveBytes, capacityBytes: configuration.capacityBytes)
+        settings.holdsBallast = true
         do {
             return try ChunkStore.open(
                 disk: try SystemDisk(root: folder.objectsPath),
                 indexes: SQLiteIndexes(folder: folder.objectsPath, copies: configuration.indexCopies),
-                configuration: ChunkStore.Configuration(
-                    reserveBytes: configuration.reserveBytes, capacityBytes: configuration.capacityBytes),
+                configuration: settings,
                 random: IdentityConfiguration.systemRandomBytes)
         } catch let error as ChunkError {
             throw StoreFailure.explain(error, path: folder.objectsPath)

@@ -10,7 +10,22 @@ final class BulkSegments: Sendable {
     private let blocksMutex = PosixMutex()
     private let blocks = PosixGuarded<[AlignedBuffer]>([])
 
-    init(segments: SegmentTable) { self.segments = segments }
+    private let hasRoom: @Sendable (Int64) -> Bool
+
+    /// - Parameter hasRoom: whether so many more bytes may be taken from the disk for bodies.
+    init(segments: SegmentTable, hasRoom: @escaping @Sendable (Int64) -> Bool) {
+        self.segments = segments
+        self.hasRoom = hasRoom
+    }
+
+    /// Gives back what the segment under way did not use. No upload may be under way.
+    func close() throws(DiskError) {
+        let last = mutex.withLock {
+            defer { current.value = nil }
+            return current.value
+        }
+        if let last { try segments.trim(last.id, from: last.used) }
+    }
 
     /// A block's memory, used before or new. Not zeroed.
     func takeBlock(_ count: Int) -> AlignedBuffer {
@@ -30,6 +45,9 @@ final class BulkSegments: Sendable {
         defer { mutex.unlock() }
         if let segment = current.value, let offset = segment.take(length, segments.segmentBytes) {
             return (segment, offset)
+        }
+        guard hasRoom(Int64(segments.segmentBytes)) else {
+            throw DiskError(operation: "reserve", path: SegmentTable.folder, code: DiskError.noSpace)
         }
         let spare = try segments.create(zeroFilled: false)
         try segments.adopt(spare.id)
@@ -65,6 +83,8 @@ final class BulkSegment: Sendable {
         self.id = id
         self.file = file
     }
+
+    var used: Int { mutex.withLock { state.value.used } }
 
     func take(_ length: Int, _ segmentBytes: Int) -> Int? {
         mutex.withLock {

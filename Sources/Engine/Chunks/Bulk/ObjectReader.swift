@@ -176,10 +176,7 @@ extension ChunkStore {
             return entries
         }
         let indexKey = IndexKey.leaf(key)
-        guard let sealed = try reading({ () throws(IndexError) in try index.get(indexKey) }) else {
-            // Leaves move from memory to the index only, and memory was looked at first: it is gone.
-            return nil
-        }
-        return try open(sealed, indexKey)
+        // Leaves move from memory to the index only, and memory was looked at first: if it is not there, it is gone.
+        return try indexRow(indexKey).value
     }
 }

@@ -72,8 +72,11 @@ package struct IndexError: Error, Sendable, Hashable, CustomStringConvertible {
     package var description: String
     /// What the copy holds is wrong, rather than out of reach.
     package var isCorruption: Bool
-    package init(_ description: String, isCorruption: Bool = false) {
+    /// There was no room for it. Nothing is lost by that, and it may be tried again.
+    package var isNoSpace: Bool
+    package init(_ description: String, isCorruption: Bool = false, isNoSpace: Bool = false) {
         self.description = description
         self.isCorruption = isCorruption
+        self.isNoSpace = isNoSpace
     }
 }

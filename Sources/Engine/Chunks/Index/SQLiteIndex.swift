@@ -347,8 +347,11 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
     private func failure(_ what: String) -> IndexError {
         let text = handle.flatMap { sqlite3_errmsg($0) }.map { String(cString: $0) } ?? "no memory"
         let code = sqlite3_errcode(handle)
+        let extended = sqlite3_extended_errcode(handle)
+        // The shared memory of a WAL is a file, too, and has to grow when a database is opened.
+        let isFull = code == SQLITE_FULL || extended == SQLITE_IOERR | 19 << 8
         return IndexError(
-            "\(what): \(text) (\(sqlite3_extended_errcode(handle)))",
-            isCorruption: code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+            "\(what): \(text) (\(extended))", isCorruption: code == SQLITE_CORRUPT || code == SQLITE_NOTADB,
+            isNoSpace: isFull)
     }
 }

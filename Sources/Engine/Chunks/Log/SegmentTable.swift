@@ -18,16 +18,21 @@ final class SegmentTable: Sendable {
     private struct State {
         var nextID: UInt32
         var count: Int
+        /// Sizes of all segments and spares: what they take, since their blocks are reserved.
+        var allocated: Int64
         var open: [UInt32: any DiskFile] = [:]
     }
 
-    init(disk: any Disk, superblock: Superblock, existing: [UInt32], mutant: Mutant?) {
+    init(disk: any Disk, superblock: Superblock, mutant: Mutant?) throws(DiskError) {
+        let existing = try Self.existing(disk)
+        var allocated: Int64 = 0
+        for id in existing { allocated += try disk.open(Self.path(id), .read).size() }
         self.disk = disk
         segmentBytes = Int(superblock.segmentBytes)
         storeUUID = superblock.uuid
         secret = superblock.secret
         self.mutant = mutant
-        state = PosixGuarded(State(nextID: (existing.max() ?? 0) + 1, count: existing.count))
+        state = PosixGuarded(State(nextID: (existing.max() ?? 0) + 1, count: existing.count, allocated: allocated))
     }
 
     static func path(_ id: UInt32) -> String {
@@ -44,6 +49,9 @@ final class SegmentTable: Sendable {
     }
 
     var count: Int { mutex.withLock { state.value.count } }
+
+    /// Bytes that all segments and spares take.
+    var allocatedBytes: Int64 { mutex.withLock { state.value.allocated } }
 
     /// A file that waits for its turn has another name, so that recovery never wonders whether a segment
     /// without a header was one.
@@ -83,6 +91,7 @@ final class SegmentTable: Sendable {
             do { try disk.remove(path) } catch {}
             throw error
         }
+        mutex.withLock { state.value.allocated += Int64(segmentBytes) }
         return (id, file)
     }
 
@@ -95,6 +104,34 @@ final class SegmentTable: Sendable {
         #endif
         try disk.syncDirectory(Self.folder)
     }
+
+    /// Removes a spare that was not used.
+    func removeSpare(_ id: UInt32) throws(DiskError) {
+        try disk.remove(Self.sparePath(id))
+        mutex.withLock { state.value.allocated -= Int64(segmentBytes) }
+    }
+
+    /// Gives back what a segment holds behind `end`, or behind all that was ever written to it.
+    func trim(_ id: UInt32, from end: Int?) throws(DiskError) {
+        let file = try disk.open(Self.path(id), .readWrite)
+        let size = try file.size()
+        var keep = end ?? 0
+        if end == nil { keep = Int(try file.dataEnd()) }
+        keep = roundUp(keep, to: diskBlockBytes)
+        guard keep < size else { return }
+        try file.truncate(Int64(keep))
+        mutex.withLock { state.value.allocated -= size - Int64(keep) }
+    }
+
+    /// The segment that large bodies went to last, if it is among the newest few.
+    func newestBulk() throws(DiskError) -> UInt32? {
+        for id in try Self.existing(disk).suffix(Self.newestMax).reversed() where try readHeader(id)?.kind == .bulk {
+            return id
+        }
+        return nil
+    }
+
+    private static let newestMax = 16
 
     func writeHeader(_ header: SegmentHeader, to file: any DiskFile) throws(DiskError) {
         let buffer = AlignedBuffer(SegmentHeader.byteCount)

@@ -151,12 +151,14 @@ final class SpareSegments: Sendable {
     private let segments: SegmentTable
     private let mutex = PosixMutex()
     private let state = PosixGuarded<(id: UInt32, file: any DiskFile)?>(nil)
-    private let surplus = PosixGuarded<(segment: UInt32, end: Int)?>(nil)
+    private let surplus = PosixGuarded<[(segment: UInt32, end: Int?)]>([])
     private let zeroFilled: Bool
+    let ballast: Ballast
 
-    init(segments: SegmentTable, zeroFilled: Bool) {
+    init(segments: SegmentTable, zeroFilled: Bool, ballast: Ballast) {
         self.segments = segments
         self.zeroFilled = zeroFilled
+        self.ballast = ballast
     }
 
     /// Makes the spare if there is none. Blocks; called from the maintenance thread.
@@ -166,17 +168,15 @@ final class SpareSegments: Sendable {
         mutex.withLock { state.value = made }
     }
 
-    /// Notes that a segment holds nothing from `end` on: its blocks can go to the file system.
-    func giveBack(_ segment: UInt32, from end: Int) { mutex.withLock { surplus.value = (segment, end) } }
+    /// Notes that a segment holds nothing from `end` on (nil: behind what was ever written to it): those blocks can go
+    /// to the file system.
+    func giveBack(_ segment: UInt32, from end: Int?) { mutex.withLock { surplus.value.append((segment, end)) } }
 
     /// Truncates what `giveBack` noted. Called from the maintenance thread.
     func trim() throws(DiskError) {
-        let noted = mutex.withLock {
-            defer { surplus.value = nil }
-            return surplus.value
+        while let noted = mutex.withLock({ surplus.value.popLast() }) {
+            try segments.trim(noted.segment, from: noted.end)
         }
-        guard let noted else { return }
-        try segments.disk.open(SegmentTable.path(noted.segment), .readWrite).truncate(Int64(noted.end))
     }
 
     /// The spare, or one made now (reserved only: this is on somebody's way).
@@ -186,7 +186,17 @@ final class SpareSegments: Sendable {
             return state.value
         }
         let spare: (id: UInt32, file: any DiskFile)
-        if let ready { spare = ready } else { spare = try segments.create(zeroFilled: false) }
+        if let ready {
+            spare = ready
+        } else {
+            do throws(DiskError) {
+                spare = try segments.create(zeroFilled: false)
+            } catch {
+                // What the ballast is for: deletes go on when everything else is full.
+                guard error.isNoSpace, ballast.release() else { throw error }
+                spare = try segments.create(zeroFilled: false)
+            }
+        }
         try segments.adopt(spare.id)
         return spare
     }
@@ -197,6 +207,6 @@ final class SpareSegments: Sendable {
             defer { state.value = nil }
             return state.value
         }
-        if let ready { try segments.disk.remove(SegmentTable.sparePath(ready.id)) }
+        if let ready { try segments.removeSpare(ready.id) }
     }
 }

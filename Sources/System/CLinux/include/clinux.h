@@ -32,6 +32,8 @@ int apus_full_sync(int fd);
 int apus_allocate(int fd, int64_t size);
 int apus_truncate(int fd, int64_t size);
 int64_t apus_size(int fd);
+/// Where the last data of a file ends, unwritten reservations not counted; its size where the file system can't tell.
+int64_t apus_data_end(int fd);
 // Starts reading a range into the page cache; a hint, without a result.
 void apus_prefetch(int fd, int64_t offset, size_t length);
 // Tells the kernel to drop clean cached pages of the whole file.
