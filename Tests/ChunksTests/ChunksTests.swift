@@ -75,6 +75,14 @@ final class Bench: Sendable {
             }, latch: (container.account, container.name, name))
     }
 
+    func delete(_ container: ContainerRow, _ name: Bytes) throws {
+        try run(
+            { [store, clock] _ in
+                guard let row = try! store.object(container.id, name) else { return nil }
+                return .deleteObject(container: container, row: row, timestamp: clock.next())
+            }, latch: (container.account, container.name, name))
+    }
+
     func upload(_ container: ContainerRow, _ name: Bytes, _ bytes: [UInt8]) throws {
         let upload = try store.beginUpload(threads: threads, sink: InlineSink.shared)
         let mutex = PosixMutex()
