@@ -139,7 +139,7 @@ extension ChunkStore {
                 try spares.trim()
                 guard !counters.spaceRefused.load(ordering: .relaxed) else { continue }
                 try spares.refill()
-                let needed = configuration.reserveBytes + spares.ballast.byteCount
+                let needed = spares.ballast.byteCount + Int64(segments.segmentBytes)
                 if counters.freeBytes.load(ordering: .relaxed) > needed { try spares.ballast.hold() }
             } catch {
                 // ENOSPC shows in the space check; anything else will meet the committer, which reports it.
