@@ -184,7 +184,8 @@ extension ChunkStore {
             try spares.discard()
             try spares.trim()
             if reason == nil { try bulk.close() }
-            if reason == nil {
+            // After a checkpoint that found no room, the next start counts ids as after a crash.
+            if reason == nil, !applierMutex.withLock({ applierState.value.hasFailed }) {
                 superblock.value.isClean = true
                 try superblock.value.write(disk)
             }

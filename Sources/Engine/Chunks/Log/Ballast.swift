@@ -15,7 +15,11 @@ final class Ballast: Sendable {
     init(disk: any Disk, byteCount: Int64) throws(DiskError) {
         self.disk = disk
         self.byteCount = byteCount
-        isHeld = PosixGuarded(byteCount > 0 ? try disk.list("").contains(Self.path) : false)
+        var isHeld = false
+        if byteCount > 0, try disk.list("").contains(Self.path) {
+            isHeld = try disk.open(Self.path, .read).size() >= byteCount
+        }
+        self.isHeld = PosixGuarded(isHeld)
     }
 
     /// False when there was none to give up.
