@@ -13,8 +13,8 @@ struct AppendsBenchmark {
     let folder: String
     let isSmoke: Bool
 
-    private var rounds: Int { isSmoke ? 1 : 9 }
-    private var roundNanoseconds: UInt64 { isSmoke ? 50_000_000 : 1_000_000_000 }
+    private var rounds: Int { isSmoke ? 1 : 31 }
+    private var roundNanoseconds: UInt64 { isSmoke ? 50_000_000 : 400_000_000 }
     private static let writers = 32
     private static let blockBytes = 4096
     private static let bareFileBytes = 64 << 20

@@ -4,10 +4,12 @@
 // and a verdict on a machine where other work is running.
 
 import Foundation
+import Primitives
 
 @main
 struct ApusBench {
     static func main() {
+        tuneAllocator()
         do {
             let options = try Options(Array(CommandLine.arguments.dropFirst()))
             if options.showsHelp { return print(Options.help) }

@@ -162,6 +162,11 @@ extension ChunkStore {
         }
         if configuration.isThreaded {
             queueMutex.withLock { while !queue.value.committerIsGone { queueMutex.wait() } }
+            acknowledgerMutex.withLock {
+                acknowledgerQueue.value.isStopping = true
+                acknowledgerMutex.broadcast()
+                while !acknowledgerQueue.value.isGone { acknowledgerMutex.wait() }
+            }
         } else {
             runPending()
         }

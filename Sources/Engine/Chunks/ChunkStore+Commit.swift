@@ -3,13 +3,24 @@ import Disks
 import Primitives
 import Synchronization
 
-/// One operation on its way to the log.
-struct Submission: Sendable {
-    var record: Record
-    var encoded: EncodedRecord
-    var hold: LatchHold?
-    var sink: any CompletionSink
-    var completion: @Sendable (Result<Void, ChunkError>) -> Void
+/// One operation on its way to the log. One reference, since it goes through several hands.
+final class Submission: Sendable {
+    let record: Record
+    let encoded: EncodedRecord
+    let hold: LatchHold?
+    let sink: any CompletionSink
+    let completion: @Sendable (Result<Void, ChunkError>) -> Void
+
+    init(
+        record: Record, encoded: EncodedRecord, hold: LatchHold?, sink: any CompletionSink,
+        completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
+    ) {
+        self.record = record
+        self.encoded = encoded
+        self.hold = hold
+        self.sink = sink
+        self.completion = completion
+    }
 }
 
 /// What waits for the committer.
@@ -24,8 +35,22 @@ struct CommitQueue {
 
 struct CommitterState {
     let log: StateLog
-    var overlayStarted: UInt64
     var sinceSpaceCheck = 0
+}
+
+/// A group that is on the medium, and not yet in memory.
+struct DurableGroup: Sendable {
+    var submissions: ArraySlice<Submission>
+    var appended: StateLog.Appended
+}
+
+/// What waits for the acknowledger, in log order.
+struct AcknowledgerQueue {
+    var groups: [DurableGroup] = []
+    /// Nothing came for a while: the overlay may be old.
+    var isIdle = false
+    var isStopping = false
+    var isGone = false
 }
 
 extension ChunkStore {
@@ -108,7 +133,11 @@ extension ChunkStore {
                 }
             }
         }
-        freezeIfDue()
+        guard configuration.isThreaded else { return freezeIfDue() }
+        acknowledgerMutex.withLock {
+            acknowledgerQueue.value.isIdle = true
+            acknowledgerMutex.broadcast()
+        }
     }
 
     /// Cuts a batch into groups and commits each.
@@ -166,34 +195,83 @@ extension ChunkStore {
         counters.groupSizes.record(UInt64(group.count))
         counters.flushTimes.record(appended.flushNanoseconds)
 
-        memoryMutex.withLock {
-            for (submission, payloadOffset) in zip(group, appended.payloadOffsets) {
-                var record = submission.record
-                if case .putObject(let key, let id, var row, let replaced) = record,
-                    submission.encoded.payload.count > 0
-                {
-                    row.body = .inline(
-                        Extent(
-                            segment: appended.segment, offset: UInt32(appended.groupOffset + payloadOffset),
-                            storedBytes: UInt32(submission.encoded.payload.count),
-                            isLZ4: submission.encoded.flags & GroupEntry.lz4Flag != 0,
-                            tag: submission.encoded.payloadHash))
-                    record = .putObject(key, id: id, row, replaced: replaced)
-                }
-                applyToMemory(record)
-            }
-            memory.value.bytesStored += Int64(appended.totalBytes)
-            memory.value.active.advance(to: currentPosition(), logBytes: appended.totalBytes)
+        let durable = DurableGroup(submissions: group, appended: appended)
+        if configuration.isThreaded { hand(durable) } else { acknowledge(durable) }
+    }
+
+    // MARK: Acknowledging
+
+    /// To the acknowledger, so that the next group is on its way to the disk while this one is applied and told of. Waits
+    /// while too many are on that way already.
+    private func hand(_ group: DurableGroup) {
+        acknowledgerMutex.withLock {
+            while acknowledgerQueue.value.groups.count >= Limits.durableGroupsMax { acknowledgerMutex.wait() }
+            acknowledgerQueue.value.groups.append(group)
+            acknowledgerMutex.broadcast()
         }
-        #if DEBUG
-            if configuration.mutant == .acknowledgeBeforeSync {
-                for submission in group { submission.hold?.release() }
-                freezeIfDue()
-                return
+    }
+
+    /// The acknowledger's thread: one group after the other, in log order.
+    func acknowledgeLoop() {
+        while true {
+            acknowledgerMutex.lock()
+            while acknowledgerQueue.value.groups.isEmpty && !acknowledgerQueue.value.isIdle
+                && !acknowledgerQueue.value.isStopping
+            { acknowledgerMutex.wait() }
+            let group = acknowledgerQueue.value.groups.first
+            if group != nil { acknowledgerQueue.value.groups.removeFirst() }
+            let isOver = group == nil && acknowledgerQueue.value.isStopping
+            acknowledgerQueue.value.isIdle = false
+            acknowledgerMutex.broadcast()
+            acknowledgerMutex.unlock()
+            if isOver { break }
+            if let group { acknowledge(group) } else { freezeIfDue() }
+        }
+        acknowledgerMutex.withLock {
+            acknowledgerQueue.value.isGone = true
+            acknowledgerMutex.broadcast()
+        }
+    }
+
+    /// Applies a durable group to memory, releases its latches, tells everybody.
+    private func acknowledge(_ durable: DurableGroup) {
+        let (group, appended) = (durable.submissions, durable.appended)
+        var start = group.startIndex
+        while start < group.endIndex {
+            // A few at a time: those who hear of it first are at their next operation while the rest is applied.
+            let end = min(start + Limits.acknowledgedAtOnceMax, group.endIndex)
+            memoryMutex.withLock {
+                for at in start..<end {
+                    applyToMemory(placed(group[at], appended, appended.payloadOffsets[at - group.startIndex]))
+                }
+                guard end == group.endIndex else { return }
+                memory.value.bytesStored += Int64(appended.totalBytes)
+                memory.value.active.advance(to: position(behind: appended), logBytes: appended.totalBytes)
             }
-        #endif
-        finish(group, .success(()))
+            var isTold = false
+            #if DEBUG
+                if configuration.mutant == .acknowledgeBeforeSync {
+                    for submission in group[start..<end] { submission.hold?.release() }
+                    isTold = true
+                }
+            #endif
+            if !isTold { finish(group[start..<end], .success(())) }
+            start = end
+        }
         freezeIfDue()
+    }
+
+    /// The operation's record, with the place that its body got in the log.
+    private func placed(_ submission: Submission, _ appended: StateLog.Appended, _ payloadOffset: Int) -> Record {
+        guard case .putObject(let key, let id, var row, let replaced) = submission.record,
+            submission.encoded.payload.count > 0
+        else { return submission.record }
+        row.body = .inline(
+            Extent(
+                segment: appended.segment, offset: UInt32(appended.groupOffset + payloadOffset),
+                storedBytes: UInt32(submission.encoded.payload.count),
+                isLZ4: submission.encoded.flags & GroupEntry.lz4Flag != 0, tag: submission.encoded.payloadHash))
+        return .putObject(key, id: id, row, replaced: replaced)
     }
 
     /// Under the memory mutex: the overlay, and the caches that must agree with it.
@@ -233,12 +311,11 @@ extension ChunkStore {
         }
     }
 
-    /// Where the log stands now. Under the memory mutex, on the committer's thread.
-    private func currentPosition() -> IndexPosition {
-        let log = committer.value.log
-        return IndexPosition(
-            lsn: log.nextLSN - 1, segment: log.segmentID, endOffset: UInt32(log.offset),
-            lastGroupOffset: UInt32(log.lastGroupOffset), lastGroupHash: log.lastGroupHash,
+    /// Where the log stood behind a group. Under the memory mutex.
+    private func position(behind group: StateLog.Appended) -> IndexPosition {
+        IndexPosition(
+            lsn: group.nextLSN - 1, segment: group.segment, endOffset: UInt32(group.groupOffset + group.totalBytes),
+            lastGroupOffset: UInt32(group.groupOffset), lastGroupHash: group.hash,
             nextID: ids.load(ordering: .relaxed), newestTimestampTicks: memory.value.newestTimestamp.ticks,
             bytesLogical: memory.value.bytesLogical, bytesStored: memory.value.bytesStored)
     }
@@ -261,15 +338,15 @@ extension ChunkStore {
 
     // MARK: Freezing
 
-    /// Freezes the active overlay when it is full or old, between two groups. Waits while the older one is
+    /// On the acknowledger's thread: freezes the active overlay when it is full or old, between two groups. Waits while the older one is
     /// still being written (back-pressure: the queue fills meanwhile, and refuses at its bound).
     private func freezeIfDue() {
         let overlay = memoryMutex.withLock { memory.value.active }
         guard overlay.position != nil else {
-            committer.value.overlayStarted = MonotonicClock.now()
+            overlayStarted.value = MonotonicClock.now()
             return
         }
-        let age = MonotonicClock.now() - committer.value.overlayStarted
+        let age = MonotonicClock.now() - overlayStarted.value
         let isFull =
             overlay.operationCount >= configuration.overlayOperationsMax
             || overlay.logBytes >= configuration.overlayLogBytesMax
@@ -287,7 +364,7 @@ extension ChunkStore {
         }
     }
 
-    /// Freezes now, whatever the size. On the committer's thread (or the only one).
+    /// Freezes now, whatever the size. On the acknowledger's thread (or the only one).
     package func freeze() {
         guard waitUntilNothingIsFrozen() else { return }
         let overlay = memoryMutex.withLock { () -> Overlay? in
@@ -298,7 +375,7 @@ extension ChunkStore {
             memory.value.generation += 1
             return overlay
         }
-        committer.value.overlayStarted = MonotonicClock.now()
+        overlayStarted.value = MonotonicClock.now()
         guard let overlay else { return }
         if configuration.isThreaded {
             applierMutex.withLock {

@@ -120,8 +120,10 @@ extension ChunkStore {
         store.applierState.value.applied = parts.appliedLSN
         if configuration.isThreaded {
             startThread(name: "committer") { store.commitLoop() }
-            startThread(name: "applier") { store.applyLoop() }
-            startThread(name: "spares") { store.maintenanceLoop() }
+            startThread(name: "acknowledger") { store.acknowledgeLoop() }
+            // Nobody waits for these two, and the committer must not wait for a core because of them.
+            startThread(name: "applier", nice: 5) { store.applyLoop() }
+            startThread(name: "spares", nice: 5) { store.maintenanceLoop() }
         }
         if parts.readOnly == nil {
             for owner in parts.orphanUploads { store.abandonUpload(owner) }

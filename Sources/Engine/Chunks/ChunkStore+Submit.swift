@@ -42,26 +42,27 @@ extension ChunkStore {
         _ account: Bytes, _ container: Bytes, _ object: Bytes, on threads: WorkThreads,
         then: @escaping @Sendable (LatchHold) -> Void
     ) {
-        var wanted: [LatchHold.Part] = []
-        let containerKey = latchKey(account, container, nil)
-        wanted.append(LatchHold.Part(table: containerLatches, key: containerKey, mode: .shared))
-        wanted.append(LatchHold.Part(table: objectLatches, key: latchKey(account, container, object), mode: .exclusive))
+        var first: LatchHold.Part? = LatchHold.Part(
+            table: containerLatches, key: latchKey(account, container, nil), mode: .shared)
+        var second: LatchHold.Part? = LatchHold.Part(
+            table: objectLatches, key: latchKey(account, container, object), mode: .exclusive)
         #if DEBUG
-            if configuration.mutant == .dropContainerLatch { wanted.removeFirst() }
-            if configuration.mutant == .dropObjectLatch { wanted.removeLast() }
+            if configuration.mutant == .dropContainerLatch { first = nil }
+            if configuration.mutant == .dropObjectLatch { second = nil }
         #endif
-        take(wanted, [], threads, then)
+        take(first, second, threads, then)
     }
 
     /// Takes the container exclusively (PUT, POST, DELETE of the container itself).
     package func latchContainer(
         _ account: Bytes, _ container: Bytes, on threads: WorkThreads, then: @escaping @Sendable (LatchHold) -> Void
     ) {
-        var wanted = [LatchHold.Part(table: containerLatches, key: latchKey(account, container, nil), mode: .exclusive)]
+        var wanted: LatchHold.Part? = LatchHold.Part(
+            table: containerLatches, key: latchKey(account, container, nil), mode: .exclusive)
         #if DEBUG
-            if configuration.mutant == .dropContainerLatch { wanted = [] }
+            if configuration.mutant == .dropContainerLatch { wanted = nil }
         #endif
-        take(wanted, [], threads, then)
+        take(wanted, nil, threads, then)
     }
 
     /// Takes the account's own row exclusively (POST of its metadata). Does not exclude writes to containers.
@@ -69,27 +70,25 @@ extension ChunkStore {
         _ account: Bytes, on threads: WorkThreads, then: @escaping @Sendable (LatchHold) -> Void
     ) {
         take(
-            [LatchHold.Part(table: containerLatches, key: latchKey(account, nil, nil), mode: .exclusive)], [], threads,
+            LatchHold.Part(table: containerLatches, key: latchKey(account, nil, nil), mode: .exclusive), nil, threads,
             then)
     }
 
     /// One latch after the other, always container before object, so that no two requests wait for each other.
     private func take(
-        _ wanted: [LatchHold.Part], _ held: [LatchHold.Part], _ threads: WorkThreads,
+        _ first: LatchHold.Part?, _ second: LatchHold.Part?, _ threads: WorkThreads,
         _ then: @escaping @Sendable (LatchHold) -> Void
     ) {
-        var held = held
-        var rest = wanted[...]
-        while let part = rest.popFirst() {
-            let behind = Array(rest)
-            let soFar = held + [part]
-            let taken = part.table.take(part.key, part.mode) { [self] in
-                threads.resume { self.take(behind, soFar, threads, then) }
-            }
-            if !taken { return }
-            held = soFar
+        take(first, threads) { [self] in
+            take(second, threads) { then(LatchHold(first, second)) }
         }
-        then(LatchHold(held))
+    }
+
+    /// Runs `then` with the latch taken: at once on this thread, or later on `threads`.
+    private func take(_ part: LatchHold.Part?, _ threads: WorkThreads, _ then: @escaping @Sendable () -> Void) {
+        guard let part else { return then() }
+        if part.table.tryTake(part.key, part.mode) { return then() }
+        if part.table.take(part.key, part.mode, grant: { threads.resume(then) }) { then() }
     }
 
     private func latchKey(_ account: Bytes, _ container: Bytes?, _ object: Bytes?) -> UInt64 {
@@ -121,7 +120,7 @@ extension ChunkStore {
             precondition(bytes.count <= inlineBytesMax)
             encoded.rawBytes = bytes.count
             if !bytes.isEmpty {
-                let stored = bytes.withUnsafeBytes { FrameCodec.encode($0, secret) }
+                let stored = FrameCodec.encode(bytes, secret)
                 encoded.payload = stored.bytes
                 encoded.payloadHash = stored.hash
                 if stored.isLZ4 { encoded.flags |= GroupEntry.lz4Flag }

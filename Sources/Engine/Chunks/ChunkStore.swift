@@ -65,6 +65,12 @@ package final class ChunkStore: Sendable {
     /// The committer's own state: touched by the committer's thread, or by `runPending`.
     let committer: PosixGuarded<CommitterState>
 
+    /// Guards what is durable and not yet told of, and wakes the acknowledger and who waits for it.
+    let acknowledgerMutex = PosixMutex()
+    let acknowledgerQueue = PosixGuarded(AcknowledgerQueue())
+    /// When the active overlay was begun. Touched by the acknowledger's thread, or by the only one.
+    let overlayStarted = PosixGuarded(MonotonicClock.now())
+
     let ids: Atomic<UInt64>
     let superblock: PosixGuarded<Superblock>
 
@@ -110,8 +116,7 @@ package final class ChunkStore: Sendable {
         committer = PosixGuarded(
             CommitterState(
                 log: StateLog(
-                    segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant),
-                overlayStarted: MonotonicClock.now()))
+                    segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant)))
     }
 
     /// The newest timestamp of any record: advance the clock past it before the first write.

@@ -8,6 +8,10 @@ package enum Limits {
     /// Submissions that wait for the committer; beyond it `submit` fails with `.overloaded`.
     static let committerQueueMax = 16_384
     static let committerQueueBytesMax = 256 << 20
+    /// Groups that are on the medium and wait to be acknowledged, before the committer waits for that.
+    static let durableGroupsMax = 4
+    /// Operations of a group that are applied and told of in one go.
+    static let acknowledgedAtOnceMax = 6
     /// Opaque attributes of one row.
     package static let attributeBytesMax = 32_768
     /// Everything in one record but its payload.
@@ -31,6 +35,8 @@ package enum Limits {
     static let uploadBlocksInFlightMax = 4
     /// Frames that a reader asks the disk for ahead of its stream.
     static let prefetchFrames = 32
+    /// Frames' worth of memory kept for the next compression.
+    static let idleScratchMax = 8
     /// Blocks kept for the next upload.
     static let idleUploadBlocksMax = 16
     /// Frames in a map leaf, and leaves in a map: 8 GiB, over the largest object of the API.

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "clinux.h"
+#include <malloc.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -149,3 +150,5 @@ int apus_folder_list(int fd, void *context, void (*each)(void *context, const ch
 void apus_prefetch(int fd, int64_t offset, size_t length) {
     (void)posix_fadvise(fd, offset, (off_t)length, POSIX_FADV_WILLNEED);
 }
+
+void apus_tune_allocator(void) { (void)mallopt(M_MXFAST, 0); }

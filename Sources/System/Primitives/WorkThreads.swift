@@ -97,13 +97,17 @@ package final class WorkThreads: Sendable {
 }
 
 /// Starts a detached thread of our own.
-package func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
+///
+/// - Parameter nice: how far behind the process's other threads it stands when all cores are busy (setpriority(2)).
+package func startThread(name: String, nice: Int32 = 0, _ body: @escaping @Sendable () -> Void) {
     final class Box {
         let body: @Sendable () -> Void; init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
     let box = Unmanaged.passRetained(
         Box {
             _ = apus_name_thread(String(name.prefix(15)))
+            // On Linux this is the calling thread's alone; refused, it runs as the others do.
+            if nice != 0 { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, nice) }
             body()
         })
     var attributes = pthread_attr_t()
@@ -119,3 +123,9 @@ package func startThread(name: String, _ body: @escaping @Sendable () -> Void) {
         }, box.toOpaque())
     precondition(status == 0, "the system refuses another thread: errno \(status)")
 }
+
+/// Sets the allocator up for what this process does; once, before anything else.
+///
+/// glibc merges its lists of small free blocks at each allocation of a kilobyte or more, which is every body here. Its
+/// per-thread lists serve small blocks just as well.
+package func tuneAllocator() { apus_tune_allocator() }

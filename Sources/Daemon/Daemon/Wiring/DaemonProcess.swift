@@ -1,5 +1,6 @@
 private import Glibc
 private import Logging
+private import Primitives
 
 /// The process `apusd`: reads its configuration, runs a `RunningDaemon`, and turns signals into an orderly end.
 package enum DaemonProcess {
@@ -7,6 +8,7 @@ package enum DaemonProcess {
     package static func run(overrides: [(key: String, value: String)], file: String?, anyPort: Bool, welcome: Bool)
         -> Never
     {
+        tuneAllocator()
         Signals.block()
         umask(0o077)
         let (stops, stop) = AsyncStream<Int32>.makeStream(bufferingPolicy: .bufferingOldest(1))

@@ -1,4 +1,5 @@
 import Codecs
+import Primitives
 
 /// A frame's stored form: whole sectors, compressed if that saves at least an eighth and a sector.
 ///
@@ -23,10 +24,26 @@ enum FrameCodec {
         return Stored(bytes: bytes, isLZ4: isLZ4, hash: bytes.withUnsafeBytes { XXH3.hash($0, secret) })
     }
 
+    /// The same for bytes that are an array already: those that fill whole sectors and don't compress are not copied.
+    static func encode(_ raw: [UInt8], _ secret: HashSecret) -> Stored {
+        guard raw.count % Limits.sectorBytes == 0 else { return raw.withUnsafeBytes { encode($0, secret) } }
+        let stored = raw.withUnsafeBytes { bytes -> [UInt8]? in
+            let space = scratch.withLock { $0.popLast() } ?? AlignedBuffer(frameBytes)
+            defer { scratch.withLock { if $0.count < Limits.idleScratchMax { $0.append(space) } } }
+            let (count, isLZ4) = encode(bytes, into: space.bytes, copiesRaw: false)
+            return isLZ4 ? [UInt8](space.range(0, count)) : nil
+        }
+        let bytes = stored ?? raw
+        return Stored(
+            bytes: bytes, isLZ4: stored != nil, hash: bytes.withUnsafeBytes { XXH3.hash($0, secret) })
+    }
+
+    private static let scratch = PosixLocked<[AlignedBuffer]>([])
+
     /// Writes the stored form into `target` (room for the raw size in whole sectors); its size and kind.
-    static func encode(_ raw: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> (
-        count: Int, isLZ4: Bool
-    ) {
+    static func encode(
+        _ raw: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, copiesRaw: Bool = true
+    ) -> (count: Int, isLZ4: Bool) {
         let rawStored = roundUp(raw.count, to: Limits.sectorBytes)
         precondition(raw.count > 0 && raw.count <= frameBytes && target.count >= rawStored)
         // What lz4 may use so that an eighth and a whole sector are saved.
@@ -41,6 +58,7 @@ enum FrameCodec {
             target.zero(lz4HeaderBytes + compressed, count - lz4HeaderBytes - compressed)
             return (count, true)
         }
+        guard copiesRaw else { return (rawStored, false) }
         target.copy(raw, at: 0)
         target.zero(raw.count, rawStored - raw.count)
         return (rawStored, false)

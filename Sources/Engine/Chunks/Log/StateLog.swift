@@ -55,6 +55,9 @@ final class StateLog {
         var groupOffset: Int
         var payloadOffsets: [Int]
         var totalBytes: Int
+        var hash: UInt64
+        /// The LSN behind the group's last.
+        var nextLSN: UInt64
         var flushNanoseconds: UInt64
     }
 
@@ -92,14 +95,15 @@ final class StateLog {
     private func finish(
         _ built: (totalBytes: Int, hash: UInt64, payloadOffsets: [Int]), _ count: Int, _ start: UInt64
     ) -> Appended {
+        // A SEAL has a number of its own: else nothing behind it could vouch for it.
         let appended = Appended(
             firstLSN: nextLSN, segment: segment, groupOffset: offset, payloadOffsets: built.payloadOffsets,
-            totalBytes: built.totalBytes, flushNanoseconds: MonotonicClock.now() - start)
+            totalBytes: built.totalBytes, hash: built.hash, nextLSN: nextLSN + UInt64(max(1, count)),
+            flushNanoseconds: MonotonicClock.now() - start)
         lastGroupOffset = offset
         offset += built.totalBytes
         lastHash = built.hash
-        // A SEAL has a number of its own: else nothing behind it could vouch for it.
-        nextLSN += UInt64(max(1, count))
+        nextLSN = appended.nextLSN
         syncedLSN = nextLSN - 1
         needsSeal = count > 0
         if let cut, cut.segment != segment {

@@ -1,4 +1,5 @@
 import Primitives
+import Synchronization
 
 /// Shared and exclusive latches by 64-bit key, granted in order of arrival. Waiting costs no thread.
 ///
@@ -28,6 +29,22 @@ final class LatchTable: Sendable {
 
     private let mutex = PosixMutex()
     private let entries = PosixGuarded<[UInt64: Entry]>([:])
+
+    /// Takes it if nobody is in the way.
+    func tryTake(_ key: UInt64, _ mode: Mode) -> Bool {
+        mutex.withLock {
+            guard var entry = entries.value[key] else {
+                var entry = Entry()
+                entry.take(mode)
+                entries.value[key] = entry
+                return true
+            }
+            guard entry.waiting.isEmpty && entry.admits(mode) else { return false }
+            entry.take(mode)
+            entries.value[key] = entry
+            return true
+        }
+    }
 
     /// True: taken now. False: `grant` runs later, on the thread that releases, when it has been taken.
     func take(_ key: UInt64, _ mode: Mode, grant: @escaping @Sendable () -> Void) -> Bool {
@@ -73,19 +90,23 @@ package final class LatchHold: Sendable {
         var mode: LatchTable.Mode
     }
 
-    private let mutex = PosixMutex()
-    private let parts: PosixGuarded<[Part]>
+    private let first: Part?
+    private let second: Part?
+    private let isHeld = Atomic(true)
 
-    init(_ parts: [Part]) { self.parts = PosixGuarded(parts) }
+    /// - Parameters:
+    ///   - first: taken first, released last.
+    init(_ first: Part?, _ second: Part?) {
+        self.first = first
+        self.second = second
+    }
 
     deinit { release() }
 
     /// Gives all of them back. Calling it again does nothing.
     package func release() {
-        let held = mutex.withLock {
-            defer { parts.value = [] }
-            return parts.value
-        }
-        for part in held.reversed() { part.table.release(part.key, part.mode) }
+        guard isHeld.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        if let second { second.table.release(second.key, second.mode) }
+        if let first { first.table.release(first.key, first.mode) }
     }
 }

@@ -31,6 +31,9 @@ int apus_full_sync(int fd);
 // Reserves blocks from the start of the file up to `size`, growing the file to it.
 int apus_allocate(int fd, int64_t size);
 int apus_truncate(int fd, int64_t size);
+/// Turns glibc's merging of small free blocks at each larger allocation off.
+void apus_tune_allocator(void);
+
 int64_t apus_size(int fd);
 /// Where the last data of a file ends, unwritten reservations not counted; its size where the file system can't tell.
 int64_t apus_data_end(int fd);
