@@ -4,8 +4,9 @@ package import Primitives
 package enum HTTPDate {
     /// IMF-fixdate, e.g. `Thu, 29 May 2014 16:10:43 GMT`.
     package static func format(seconds: Int64) -> String {
-        let (days, second) = seconds.quotientAndRemainder(flooringBy: 86_400)
-        let (year, month, day) = civil(days: days)
+        let date = CivilDate(unixSeconds: seconds)
+        let (year, month, day, second) = (date.year, date.month, date.day, date.secondOfDay)
+        let days = (seconds - Int64(second)) / 86_400
         let weekday = Int(((days % 7) + 11) % 7)  // 1970-01-01 was a Thursday.
         // Every GET shows one: written in place.
         return unsafe String(unsafeUninitializedCapacity: 29) { out in
@@ -24,9 +25,9 @@ package enum HTTPDate {
             put(day, digits: 2, at: 5)
             put("JanFebMarAprMayJunJulAugSepOctNovDec", from: 3 * (month - 1), count: 3, at: 8)
             put(max(0, year), digits: 4, at: 12)
-            put(Int(second) / 3600, digits: 2, at: 17)
-            put(Int(second) / 60 % 60, digits: 2, at: 20)
-            put(Int(second) % 60, digits: 2, at: 23)
+            put(second / 3600, digits: 2, at: 17)
+            put(second / 60 % 60, digits: 2, at: 20)
+            put(second % 60, digits: 2, at: 23)
             return 29
         }
     }
@@ -36,8 +37,8 @@ package enum HTTPDate {
 
     /// `2014-05-29T16:10:42.146430`, as listings show it.
     package static func listing(_ timestamp: Timestamp) -> String {
-        let (days, second) = timestamp.wholeSeconds.quotientAndRemainder(flooringBy: 86_400)
-        let (year, month, day) = civil(days: days)
+        let date = CivilDate(unixSeconds: timestamp.wholeSeconds)
+        let (year, month, day, second) = (date.year, date.month, date.day, date.secondOfDay)
         var out: [UInt8] = []
         out.reserveCapacity(26)
         pad(year, 4, &out)
@@ -46,7 +47,7 @@ package enum HTTPDate {
         out.append(UInt8(ascii: "-"))
         pad(day, 2, &out)
         out.append(UInt8(ascii: "T"))
-        time(Int(second), &out)
+        time(second, &out)
         out.append(UInt8(ascii: "."))
         pad(Int(timestamp.ticks % Timestamp.ticksPerSecond) * 10, 6, &out)
         return String(decoding: out, as: UTF8.self)
@@ -113,30 +114,12 @@ package enum HTTPDate {
         pad(second % 60, 2, &out)
     }
 
-    /// The proleptic Gregorian date of a day number, 0 being 1970-01-01: years counted from March, in 400-year eras.
-    private static func civil(days: Int64) -> (year: Int, month: Int, day: Int) {
-        let (era, dayOfEra64) = (days + 719_468).quotientAndRemainder(flooringBy: 146_097)
-        let dayOfEra = Int(dayOfEra64)
-        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let shifted = (5 * dayOfYear + 2) / 153
-        let month = shifted < 10 ? shifted + 3 : shifted - 9
-        return (Int(era) * 400 + yearOfEra + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
-    }
-
+    /// The day number of a date, 0 being 1970-01-01: years counted from March, in 400-year eras.
     private static func days(year: Int, month: Int, day: Int) -> Int64 {
         let shifted = month <= 2 ? year - 1 : year
         let era = shifted / 400
         let yearOfEra = shifted - era * 400
         let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
         return Int64(era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468)
-    }
-}
-
-extension Int64 {
-    /// Division that rounds down, so that the remainder is never negative.
-    fileprivate func quotientAndRemainder(flooringBy divisor: Int64) -> (Int64, Int64) {
-        let (quotient, remainder) = quotientAndRemainder(dividingBy: divisor)
-        return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
     }
 }

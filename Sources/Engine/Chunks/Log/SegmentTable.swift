@@ -87,7 +87,8 @@ final class SegmentTable: Sendable {
             }
             try file.sync()
         } catch {
-            // Best effort: an id is never used again, and a file without a header means nothing.
+            // Best effort: the caller hears of the first error; an id is never used again, and the next start removes
+            // every spare that was left.
             do { try disk.remove(path) } catch {}
             throw error
         }

@@ -23,8 +23,6 @@ final class StateLog {
     /// The segment that recovery cut, and where: the rest of it may go once the new one's header is durable.
     private var cut: (segment: UInt32, end: Int)?
 
-    var segmentID: UInt32 { segment }
-    var lastGroupHash: UInt64 { lastHash }
     let groupBytesMax: Int
 
     /// Starts behind `tail`: the next append opens a new segment whose header records the cut.
