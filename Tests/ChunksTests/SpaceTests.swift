@@ -14,6 +14,8 @@ private final class FullIndex: IndexStore, @unchecked Sendable {
     private let inner = SimulatedIndex()
     let isFull = Atomic(false)
     let refusals = Atomic(0)
+    /// So many checkpoints find no room, each behind a COMMIT that found some.
+    let checkpointsToRefuse = Atomic(0)
 
     func position() throws(IndexError) -> IndexPosition? { try inner.position() }
 
@@ -27,7 +29,15 @@ private final class FullIndex: IndexStore, @unchecked Sendable {
         try inner.apply(position, body)
     }
 
-    func checkpoint() throws(IndexError) { try inner.checkpoint() }
+    func checkpoint() throws(IndexError) {
+        if checkpointsToRefuse.load(ordering: .sequentiallyConsistent) > 0 {
+            checkpointsToRefuse.subtract(1, ordering: .sequentiallyConsistent)
+            refusals.add(1, ordering: .sequentiallyConsistent)
+            throw IndexError("checkpoint: database or disk is full", isNoSpace: true)
+        }
+        try inner.checkpoint()
+    }
+
     func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]? { try inner.get(key) }
     func getWithLSN(_ key: [UInt8]) throws(IndexError) -> (value: [UInt8]?, lsn: UInt64) { try inner.getWithLSN(key) }
 
@@ -45,6 +55,20 @@ private final class FullIndex: IndexStore, @unchecked Sendable {
         func open(copy: Int) throws(IndexError) -> any IndexStore { index }
         func setAside(copy: Int) throws(IndexError) {}
     }
+
+    /// A sound first copy, and a second one that has no room to be opened.
+    struct CrampedOpener: IndexOpener {
+        let index: FullIndex
+        let asides = Counter()
+        let copies = 2
+        func open(copy: Int) throws(IndexError) -> any IndexStore {
+            if copy == 1 { throw IndexError("open: database or disk is full", isNoSpace: true) }
+            return index
+        }
+        func setAside(copy: Int) throws(IndexError) { asides.value.add(1, ordering: .sequentiallyConsistent) }
+    }
+
+    final class Counter: Sendable { let value = Atomic(0) }
 }
 
 /// Lets other threads run until `isSo`; false after some minutes.
@@ -115,6 +139,85 @@ private func sizes(_ folder: String) throws -> Int {
         let again = try open()
         for i in 0..<5 { #expect(try again.read(container, Bytes("o\(i)")) == [UInt8(i)]) }
         try again.store.close()
+    }
+
+    @Test(arguments: [false, true]) func countersAreExactWhenOnlyTheCheckpointFindsNoRoom(withBallast: Bool) throws {
+        let index = FullIndex()
+        let disk = SimulatedDisk()
+        var configuration = ChunkStore.Configuration(segmentBytes: 1 << 20, reserveBytes: 0)
+        configuration.overlayOperationsMax = 10
+        configuration.holdsBallast = withBallast
+        func open() throws -> Bench {
+            Bench(
+                try ChunkStore.open(
+                    disk: disk, indexes: FullIndex.Opener(index: index), configuration: configuration,
+                    random: { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }))
+        }
+        let bench = try open()
+        let container = try bench.makeContainer("AUTH_a", "c")
+        for i in 0..<19 { try bench.put(container, Bytes("o\(i)"), [UInt8(i)]) }
+        #expect(eventually { bench.store.status().checkpoints == 2 })
+        index.checkpointsToRefuse.store(3, ordering: .sequentiallyConsistent)
+        for i in 0..<10 { try bench.delete(container, Bytes("o\(i)")) }
+        #expect(eventually { bench.store.status().checkpoints == 3 && !bench.store.status().refusesUserWrites })
+        #expect(index.refusals.load(ordering: .sequentiallyConsistent) == 3)
+        try bench.store.close()
+        let again = try open()
+        #expect(try again.store.container("AUTH_a", "c")?.objectCount == 9)
+        #expect(try again.store.container("AUTH_a", "c")?.byteCount == 9)
+        #expect(try again.store.account("AUTH_a")?.objectCount == 9)
+        try again.store.close()
+    }
+
+    @Test func aStoreStartsOnAFullDiskWithMoreInItsLogThanAnOverlayHolds() throws {
+        let index = FullIndex()
+        let disk = SimulatedDisk()
+        var configuration = ChunkStore.Configuration(segmentBytes: 1 << 20, reserveBytes: 0)
+        configuration.overlayOperationsMax = 10
+        func open() throws -> Bench {
+            Bench(
+                try ChunkStore.open(
+                    disk: disk, indexes: FullIndex.Opener(index: index), configuration: configuration,
+                    random: { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }))
+        }
+        let bench = try open()
+        let container = try bench.makeContainer("AUTH_a", "c")
+        for i in 0..<60 { try bench.put(container, Bytes("o\(i)"), [UInt8(i)]) }
+        index.isFull.store(true, ordering: .sequentiallyConsistent)
+        for i in 0..<32 { try bench.delete(container, Bytes("o\(i)")) }
+        try bench.store.close()
+        let again = try open()
+        for i in 0..<60 { #expect(try again.read(container, Bytes("o\(i)")) == (i < 32 ? nil : [UInt8(i)])) }
+        try again.delete(container, "o32")
+        index.isFull.store(false, ordering: .sequentiallyConsistent)
+        #expect(eventually { again.store.status().checkpoints > 0 && !again.store.status().refusesUserWrites })
+        #expect(try again.store.container("AUTH_a", "c")?.objectCount == 27)
+        try again.store.close()
+    }
+
+    @Test func anIndexCopyThatOnlyLacksRoomIsLeftAlone() throws {
+        let opener = FullIndex.CrampedOpener(index: FullIndex())
+        let disk = SimulatedDisk()
+        let configuration = ChunkStore.Configuration(segmentBytes: 1 << 20, reserveBytes: 0)
+        let random = { (count: Int) in (0..<count).map { _ in UInt8.random(in: 0...255) } }
+        try ChunkStore.open(
+            disk: disk, indexes: FullIndex.Opener(index: opener.index), configuration: configuration, random: random
+        ).close()
+        let store = try ChunkStore.open(disk: disk, indexes: opener, configuration: configuration, random: random)
+        #expect(store.readOnlyReason == nil)
+        #expect(store.status().secondIndexFailed)
+        #expect(opener.asides.value.load(ordering: .sequentiallyConsistent) == 0)
+        try store.close()
+    }
+
+    @Test func halfABallastIsRemovedAtTheStart() throws {
+        let disk = SimulatedDisk()
+        try disk.open(Ballast.path, .readWrite).allocate(4_096)
+        let ballast = try Ballast(disk: disk, byteCount: 8_192)
+        #expect(try !disk.list("").contains(Ballast.path))
+        #expect(!ballast.release())
+        try ballast.hold()
+        #expect(ballast.release())
     }
 
     @Test func theBallastGivesTheLogItsSegmentOnAFullDisk() throws {

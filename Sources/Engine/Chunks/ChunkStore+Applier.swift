@@ -42,7 +42,7 @@ extension ChunkStore {
         #endif
         var failure = writeToIndex(overlay, position)
         while let error = failure, error.isNoSpace, configuration.isThreaded {
-            // A full disk loses nothing: the transaction was rolled back, or waits whole in the WAL.
+            // A full disk loses nothing: the transaction was rolled back, or is committed and lacks its checkpoint.
             counters.checkpointWaits.store(true, ordering: .relaxed)
             counters.spaceRefused.store(true, ordering: .relaxed)
             if !spares.ballast.release() {
@@ -83,12 +83,15 @@ extension ChunkStore {
 
     private func writeToIndex(_ overlay: Overlay, _ position: IndexPosition) -> IndexError? {
         do throws(IndexError) {
-            try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
             #if DEBUG
-                if configuration.mutant != .skipCheckpoint { try index.checkpoint() }
-            #else
-                try index.checkpoint()
+                if configuration.mutant == .skipCheckpoint {
+                    try index.apply(position) { transaction throws(IndexError) in
+                        try overlay.write(to: transaction, seal)
+                    }
+                    return nil
+                }
             #endif
+            try index.bring(to: position, with: overlay, seal)
             return nil
         } catch {
             return error
@@ -108,9 +111,7 @@ extension ChunkStore {
     private func applySecond(_ overlay: Overlay, _ position: IndexPosition) {
         guard let secondIndex, !applierMutex.withLock({ applierState.value.secondHasFailed }) else { return }
         do throws(IndexError) {
-            try secondIndex.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal)
-            }
-            try secondIndex.checkpoint()
+            try secondIndex.bring(to: position, with: overlay, seal)
             applierMutex.withLock { setApplied(1, position.lsn) }
         } catch {
             if error.isCorruption { indexes.distrust(copy: 1 - leadingCopy) }
@@ -137,7 +138,9 @@ extension ChunkStore {
             do throws(DiskError) {
                 // When there is no room, giving back is what is wanted most.
                 try spares.trim()
-                guard !counters.spaceRefused.load(ordering: .relaxed) else { continue }
+                guard !counters.spaceRefused.load(ordering: .relaxed),
+                    !counters.checkpointWaits.load(ordering: .relaxed)
+                else { continue }
                 try spares.refill()
                 let needed = spares.ballast.byteCount + Int64(segments.segmentBytes)
                 if counters.freeBytes.load(ordering: .relaxed) > needed { try spares.ballast.hold() }
@@ -189,8 +192,11 @@ extension ChunkStore {
             try spares.discard()
             try spares.trim()
             if reason == nil { try bulk.close() }
-            // After a checkpoint that found no room, the next start counts ids as after a crash.
-            if reason == nil, !applierMutex.withLock({ applierState.value.hasFailed }) {
+            // With the log ahead of the index, for want of room, it is no clean end.
+            let isWritten = memoryMutex.withLock {
+                memory.value.frozen == nil && memory.value.active.position == nil
+            }
+            if reason == nil, isWritten {
                 superblock.value.isClean = true
                 try superblock.value.write(disk)
             }

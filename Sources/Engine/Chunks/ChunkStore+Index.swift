@@ -25,7 +25,11 @@ extension ChunkStore {
     }
 
     func reading<R>(_ body: () throws(IndexError) -> R) throws(ChunkError) -> R {
-        do throws(IndexError) { return try body() } catch { throw .index(error.description) }
+        do throws(IndexError) {
+            return try body()
+        } catch {
+            throw error.isCorruption ? .corruptIndex(error.description) : .index(error.description)
+        }
     }
 
     /// Reads from the copy that leads, and, if what that gives does not verify or can't be had, from the other: provided
@@ -43,8 +47,10 @@ extension ChunkStore {
             let other: (R, UInt64)
             do throws(ChunkError) { other = try read(secondIndex) } catch _ { throw error }
             guard other.1 >= applied else { throw error }
-            // The next start makes the damaged copy anew from the sound one.
-            if !counters.leadingIndexDamaged.exchange(true, ordering: .relaxed) { indexes.distrust(copy: leadingCopy) }
+            // The next start makes the damaged copy anew from the sound one. What was merely out of reach is not damaged.
+            if case .corruptIndex = error, !counters.leadingIndexDamaged.exchange(true, ordering: .relaxed) {
+                indexes.distrust(copy: leadingCopy)
+            }
             return other
         }
     }

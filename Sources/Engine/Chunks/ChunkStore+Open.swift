@@ -118,6 +118,7 @@ extension ChunkStore {
         let store = ChunkStore(parts: parts, configuration: configuration)
         store.updateSpace()
         store.applierState.value.applied = parts.appliedLSN
+        store.applierState.value.secondHasFailed = indexes.copies == 2 && parts.secondIndex == nil
         if configuration.isThreaded {
             startThread(name: "committer") { store.commitLoop() }
             startThread(name: "acknowledger") { store.acknowledgeLoop() }
@@ -223,6 +224,7 @@ extension ChunkStore {
         }
         if readOnly == nil {
             let highest = max(copies.firstPosition?.lsn ?? 0, copies.secondPosition?.lsn ?? 0)
+            var isIndexFull = false
             let outcome = try scanner.scan(from: start, indexLSN: highest) { header, records throws(ChunkError) in
                 report.groupsReplayed += 1
                 report.operationsReplayed += records.count
@@ -244,10 +246,13 @@ extension ChunkStore {
                 if overlay.operationCount >= 2 * configuration.overlayOperationsMax
                     || overlay.logBytes >= 4 * configuration.overlayLogBytesMax
                 {
+                    guard !isIndexFull else { return }
                     // Only what is durable goes into the index (I5).
                     try syncSegments([header.segment], segments)
-                    try write(overlay, to: index, seal)
-                    overlay = Overlay()
+                    var isWritten = try hasWritten(overlay, to: index, seal)
+                    if !isWritten, ballast.release() { isWritten = try hasWritten(overlay, to: index, seal) }
+                    // On a full disk memory holds it, as it did before the store ended.
+                    if isWritten { overlay = Overlay() } else { isIndexFull = true }
                 }
             }
             tail = outcome.tail
@@ -268,18 +273,17 @@ extension ChunkStore {
         #endif
         let orphans = try orphanUploads(overlay, index, configuration.mutant)
         report.orphanUploadsDropped = orphans.count
-        if !superblock.isClean {
-            // Ids that uploads took and never logged may stand in bulk segments: they are not handed out again.
-            nextID += idGapAfterCrash
-            #if DEBUG
-                if configuration.mutant == .reuseID { nextID -= idGapAfterCrash }
-            #endif
-        }
+        // Ids that uploads took and never logged may stand in bulk segments: they are not handed out again.
+        nextID += idGap
+        #if DEBUG
+            if configuration.mutant == .reuseID { nextID -= idGap }
+        #endif
         // Where the first copy stands now: the fold may have been written to it on the way.
         let stands: IndexPosition?
         do throws(IndexError) { stands = try index.position() } catch { throw .index(error.description) }
         var second = copies.second
-        if let copy = second {
+        // A store that must not be written to keeps both as they are: they are witnesses.
+        if let copy = second, readOnly == nil {
             second = try bringUp(
                 copy, number: copies.firstCopy == 0 ? 1 : 0, from: copies.secondPosition, upTo: stands, scanner, seal,
                 index,
@@ -315,6 +319,7 @@ extension ChunkStore {
         -> Copies
     {
         var opened: [(copy: Int, index: any IndexStore, position: IndexPosition?)] = []
+        /// Copies that are damaged; one that only finds no room now is left alone.
         var failures: [Int] = []
         var reasons: [String] = []
         var isOutOfSpace = false
@@ -323,7 +328,7 @@ extension ChunkStore {
                 let index = try indexes.open(copy: copy)
                 opened.append((copy, index, try index.position()))
             } catch {
-                failures.append(copy)
+                if !error.isNoSpace { failures.append(copy) }
                 reasons.append(error.description)
                 isOutOfSpace = isOutOfSpace || error.isNoSpace
             }
@@ -331,7 +336,7 @@ extension ChunkStore {
         guard !opened.isEmpty else {
             if isOutOfSpace { throw .noSpace }
             throw .unusable(
-                "no copy of the index can be opened (\(reasons.joined(separator: "; "))): if the disk is sound, restore index.a or index.b from a backup of the folder. Nothing was changed"
+                "no copy of the index can be opened (\(reasons.joined(separator: "; "))): if the disk is sound, restore index.a or index.b from a backup of the folder, and remove its .distrusted note. Nothing was changed"
             )
         }
         opened.sort { ($0.position?.lsn ?? 0, 1 - $0.copy) > ($1.position?.lsn ?? 0, 1 - $1.copy) }
@@ -353,7 +358,8 @@ extension ChunkStore {
         return copies
     }
 
-    private static var idGapAfterCrash: UInt64 { 1 << 20 }
+    /// More than the ids that one run hands out after its last checkpoint.
+    private static var idGap: UInt64 { 1 << 20 }
 
     /// Brings the other copy to where the first one stands. One that can't be brought there is put aside and filled
     /// anew, row by row; if even that fails the store goes on with one copy, and the next start tries again.
@@ -367,7 +373,12 @@ extension ChunkStore {
             do throws(ChunkError) {
                 if try catchUp(second, from: from, upTo: target, scanner, seal, configuration) { return second }
             } catch {
-                // Whatever it was, the rows themselves are the other way.
+                // No room is no fault of the copy's: it stays as it is, and the next start tries again.
+                if error == .noSpace {
+                    second.close()
+                    return nil
+                }
+                // Whatever else it was, the rows themselves are the other way.
             }
         }
         if !report.rebuiltIndexCopies.contains(number) { report.rebuiltIndexCopies.append(number) }
@@ -376,6 +387,7 @@ extension ChunkStore {
             return second
         } catch {
             second.close()
+            if error == .noSpace { return nil }
         }
         do throws(IndexError) {
             try indexes.setAside(copy: number)
@@ -442,17 +454,29 @@ extension ChunkStore {
             }
             try to.checkpoint()
         } catch {
-            throw .index(error.description)
+            throw error.isNoSpace ? .noSpace : .index(error.description)
         }
     }
 
     private static func write(_ overlay: Overlay, to index: any IndexStore, _ seal: RowSeal) throws(ChunkError) {
         guard let position = overlay.position else { return }
         do throws(IndexError) {
-            try index.apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
-            try index.checkpoint()
+            try index.bring(to: position, with: overlay, seal)
         } catch {
-            throw .index(error.description)
+            throw error.isNoSpace ? .noSpace : .index(error.description)
+        }
+    }
+
+    /// False: there is no room for it.
+    private static func hasWritten(
+        _ overlay: Overlay, to index: any IndexStore, _ seal: RowSeal
+    ) throws(ChunkError) -> Bool {
+        do throws(ChunkError) {
+            try write(overlay, to: index, seal)
+            return true
+        } catch {
+            guard error == .noSpace else { throw error }
+            return false
         }
     }
 

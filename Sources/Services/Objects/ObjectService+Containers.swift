@@ -86,7 +86,11 @@ extension ObjectService {
                     else {
                         throw .refused(.notFound)
                     }
-                    guard row.objectCount == 0 else {
+                    // The counter says so, and the listing: nothing that is there may go with its container.
+                    let first = try engine({ () throws(ChunkError) in
+                        try store.objects(in: row.id, NameRange(), reverse: false, limit: 1)
+                    })
+                    guard row.objectCount == 0, first.rows.isEmpty else {
                         throw .refused(.conflict("There was a conflict: the container is not empty"))
                     }
                     let operation = Operation.deleteContainer(row, timestamp: timestamp(after: row.modified))

@@ -28,6 +28,19 @@ package protocol IndexStore: AnyObject, Sendable {
     func close()
 }
 
+extension IndexStore {
+    /// Brings the index to the end of an overlay and makes that durable.
+    ///
+    /// May be tried again after `isNoSpace`: a transaction that was committed by a try whose checkpoint found no room is
+    /// not applied twice, since the counters in it are changes and not sums.
+    func bring(to position: IndexPosition, with overlay: Overlay, _ seal: RowSeal) throws(IndexError) {
+        if try self.position()?.lsn ?? 0 < position.lsn {
+            try apply(position) { transaction throws(IndexError) in try overlay.write(to: transaction, seal) }
+        }
+        try checkpoint()
+    }
+}
+
 /// Writing inside `IndexStore.apply`.
 package protocol IndexTransaction {
     func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]?

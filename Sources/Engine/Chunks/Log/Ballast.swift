@@ -16,8 +16,10 @@ final class Ballast: Sendable {
         self.disk = disk
         self.byteCount = byteCount
         var isHeld = false
-        if byteCount > 0, try disk.list("").contains(Self.path) {
-            isHeld = try disk.open(Self.path, .read).size() >= byteCount
+        if try disk.list("").contains(Self.path) {
+            if byteCount > 0 { isHeld = try disk.open(Self.path, .read).size() >= byteCount }
+            // Half of one, from a power cut while it was made, would be space that nobody can have.
+            if !isHeld { try disk.remove(Self.path) }
         }
         self.isHeld = PosixGuarded(isHeld)
     }
@@ -39,8 +41,11 @@ final class Ballast: Sendable {
 
     /// Takes the space if it is not held; may fail with ENOSPC. From the maintenance thread.
     func hold() throws(DiskError) {
-        guard byteCount > 0, !mutex.withLock({ isHeld.value }) else { return }
-        try disk.open(Self.path, .readWrite).allocate(byteCount)
-        mutex.withLock { isHeld.value = true }
+        // Under the mutex: who needs space while it is being taken waits, and gets it.
+        try mutex.withLock { () throws(DiskError) in
+            guard byteCount > 0, !isHeld.value else { return }
+            try disk.open(Self.path, .readWrite).allocate(byteCount)
+            isHeld.value = true
+        }
     }
 }
