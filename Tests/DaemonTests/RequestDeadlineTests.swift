@@ -10,7 +10,7 @@ import Testing
     private let head = HTTPRequestPart.head(HTTPRequest(method: .post, scheme: "http", authority: "h", path: "/"))
 
     private func channel() throws -> EmbeddedChannel {
-        let channel = EmbeddedChannel(handler: RequestDeadline(seconds: 10, bodyBytesMax: 100))
+        let channel = EmbeddedChannel(handler: RequestDeadline(firstSeconds: 10, seconds: 10, bodyBytesMax: 100))
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
         return channel
     }

@@ -372,6 +372,9 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
                 "PUT", account + "/d/r", ["X-Copy-From": "/c/o%20o", "X-Fresh-Metadata": "true"], [])
             #expect(put.status == 201)
             #expect(try client.call("HEAD", account + "/d/r")["X-Object-Meta-A"] == nil)
+            let wrong = ["X-Copy-From": "/c/o%20o", "ETag": String(repeating: "0", count: 32)]
+            #expect(try client.call("PUT", account + "/d/never", wrong, []).status == 422)
+            #expect(try client.call("HEAD", account + "/d/never").status == 404)
             #expect(try client.call("COPY", account + "/c/o%20o").status == 412)
             #expect(try client.call("COPY", account + "/c/o%20o", ["Destination": "d"]).status == 412)
             #expect(try client.call("COPY", account + "/c/o%20o", ["Destination": "//d/x"]).status == 412)
@@ -493,9 +496,10 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt8] {
         }
     }
 
-    @Test func connectionsBeyondTheLimitAreTurnedAway() async throws {
+    @Test("connections beyond the limit are turned away", arguments: [true, false])
+    func connectionLimits(ofAnAddress: Bool) async throws {
         var limits = HTTPLimits()
-        limits.connectionsMax = 3
+        if ofAnAddress { limits.connectionsPerAddressMax = 3 } else { limits.connectionsMax = 3 }
         try await Rig.run(limits: limits) { rig in
             var clients: [Client] = []
             for _ in 0..<3 {

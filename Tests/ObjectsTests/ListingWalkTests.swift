@@ -107,6 +107,12 @@ import Testing
         #expect(
             try Self.list(Self.query { $0.delimiter = "--" }, ["a--b", "a-b", "a--c", "b--", "--x"])
                 == ["[--]", "[a--]", "a-b", "[b--]"])
+        #expect(
+            try Self.list(
+                Self.query {
+                    $0.prefix = "a"; $0.delimiter = "aab"
+                }, ["aaab1", "aaab2", "aaaaab", "aab"]) == ["[aaaaab]", "[aaab]", "aab"])
+        #expect(try Self.list(Self.query { $0.delimiter = Bytes([UInt8](repeating: 1, count: 2_000)) }, ["a"]) == ["a"])
     }
 
     @Test func pathListsChildrenAsObjects() throws {

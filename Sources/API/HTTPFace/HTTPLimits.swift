@@ -23,6 +23,8 @@ package struct HTTPLimits: Sendable, Hashable {
     package var lingerBytesMax = 1 << 20
     /// Connections of this listener; further ones are closed at once.
     package var connectionsMax = 4096
+    /// Of these, those from one address.
+    package var connectionsPerAddressMax = 3072
 
     package var tickMilliseconds: Int64 = 1000
     /// Between requests: closed without a word.

@@ -14,7 +14,7 @@ package final class HTTPServer: Sendable {
     private let responder: any RequestResponder
     private let telemetry: HTTPTelemetry
     private let loops: [ObjectIdentifier: LoopContext]
-    private let open = OpenConnections()
+    private let open: OpenConnections
     private let listener = Mutex<(any Channel)?>(nil)
 
     /// - Parameters:
@@ -34,7 +34,9 @@ package final class HTTPServer: Sendable {
             loops[ObjectIdentifier(loop)] = LoopContext(loop: loop, seed: seeds.next())
         }
         self.loops = loops
-        let open = open
+        let open = OpenConnections(
+            max: configuration.limits.connectionsMax, perAddressMax: configuration.limits.connectionsPerAddressMax)
+        self.open = open
         metrics.gauge("\(name)_connections", help: "Open connections.") { Double(open.count) }
     }
 
@@ -96,12 +98,10 @@ package final class HTTPServer: Sendable {
     }
 
     private func accept(_ channel: any Channel, tls: NIOSSLContext?) -> EventLoopFuture<Void> {
-        guard open.enter(max: configuration.limits.connectionsMax) else {
+        guard open.admit(channel) else {
             telemetry.turnedAway.add()
             return channel.close()
         }
-        let open = open
-        channel.closeFuture.whenComplete { _ in open.leave() }
         guard let context = loops[ObjectIdentifier(channel.eventLoop)] else {
             preconditionFailure("a connection on a foreign event loop")
         }
@@ -113,20 +113,4 @@ package final class HTTPServer: Sendable {
                     isTLS: tls != nil))
         }
     }
-}
-
-/// The number of open connections, bounded.
-private final class OpenConnections: Sendable {
-    private let number = Atomic<Int>(0)
-
-    var count: Int { number.load(ordering: .relaxed) }
-
-    func enter(max: Int) -> Bool {
-        let (_, now) = number.wrappingAdd(1, ordering: .relaxed)
-        if now <= max { return true }
-        number.wrappingSubtract(1, ordering: .relaxed)
-        return false
-    }
-
-    func leave() { number.wrappingSubtract(1, ordering: .relaxed) }
 }

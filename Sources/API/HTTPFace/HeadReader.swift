@@ -103,6 +103,8 @@ enum HeadReader {
                 zip(raw[authority], raw[host]).allSatisfy({ lowercase($0) == lowercase($1) })
             else { throw HTTPRefusal(400, "The target's authority is not the Host header's.") }
         }
+        // It comes back in the URLs that version 1 of the authentication answers with.
+        if let host, !raw[host].allSatisfy(isOfAuthority) { throw HTTPRefusal(400, "Malformed Host header.") }
     }
 
     /// `METHOD SP target SP HTTP/1.x`; returns the offset of the next line.
@@ -206,6 +208,15 @@ enum HeadReader {
 
     @inline(__always)
     private static func lowercase(_ c: UInt8) -> UInt8 { c &- 0x41 < 26 ? c | 0x20 : c }
+
+    /// What a host, an address in brackets and a port are made of (RFC 3986 section 3.2), as two words of bits.
+    @inline(__always)
+    private static func isOfAuthority(_ c: UInt8) -> Bool {
+        // 0x00-0x3f: ! $ % & ' ( ) * + , - . 0-9 : ; =; 0x40-0x7f: A-Z [ ] _ a-z ~
+        if c < 0x40 { return 0x2fff_7ff2_0000_0000 >> UInt64(c) & 1 != 0 }
+        if c < 0x80 { return 0x47ff_fffe_afff_fffe >> UInt64(c - 0x40) & 1 != 0 }
+        return false
+    }
 
     /// RFC 9110's `tchar`, as two words of bits.
     @inline(__always)

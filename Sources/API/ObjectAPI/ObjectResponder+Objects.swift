@@ -213,7 +213,12 @@ extension ObjectResponder {
         exchange.collectBody(max: 0) { result in
             switch result {
             case .success:
+                // Held until the copy is over, whether its client waits for that or not.
+                guard let place = self.copies.enter(destination.account) else {
+                    return self.refuse(exchange, 503, "Too many copies to this account are under way.")
+                }
                 self.service.copyObject(from: source, to: destination, requester, headers: headers, sink: sink) {
+                    place.leave()
                     self.answer(exchange, $0, destination)
                 }
             case .failure(.tooLarge): self.refuse(exchange, 400, "A copy request takes no body.")

@@ -16,6 +16,7 @@ package final class ObjectResponder: RequestResponder {
     let infoDocument: String
     let damaged: Counter
     let uploads: UploadPlaces
+    let copies: UploadPlaces
     let streams = StreamPlaces()
     private let logger: Logger
 
@@ -28,6 +29,7 @@ package final class ObjectResponder: RequestResponder {
         self.authenticator = authenticator
         threads = workThreads
         uploads = UploadPlaces(perAccountMax: configuration.uploadsPerAccountMax)
+        copies = UploadPlaces(perAccountMax: configuration.copiesPerAccountMax)
         self.configuration = configuration
         infoDocument = InfoDocument.json(
             policyName: service.configuration.policyName, headerCountMax: configuration.listener.limits.headerCountMax)

@@ -12,6 +12,8 @@ package struct ObjectServerConfiguration: Sendable {
     package var publicURL: String?
     /// Uploads to one account at a time; further ones are answered with 503. Each holds some MiB of memory.
     package var uploadsPerAccountMax = 256
+    /// Copies of one account under way at once, answered with 503 beyond: each is an upload that always has more to write.
+    package var copiesPerAccountMax = 32
     package init() {}
 }
 

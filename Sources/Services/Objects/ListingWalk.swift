@@ -98,13 +98,7 @@ package struct ListingWalk<Row: Sendable> {
             guard let at = name.storage[start...].firstIndex(of: byte) else { return nil }
             return Bytes(name.storage[...at])
         }
-        for at in start...(name.count - width)
-        where name.storage[at] == delimiter.storage[0]
-            && name.storage[at..<(at + width)].elementsEqual(delimiter.storage)
-        {
-            return Bytes(name.storage[..<(at + width)])
-        }
-        return nil
+        return name.firstRange(of: delimiter, from: start).map { Bytes(name.storage[..<$0.upperBound]) }
     }
 
     /// The least name that sorts behind everything with this prefix; nil when there is none.

@@ -116,7 +116,7 @@ struct ObjectDelivery: Sendable {
         return true
     }
 
-    private static func expectedETag(_ headers: HeaderList) throws(ObjectError) -> MD5Digest? {
+    static func expectedETag(_ headers: HeaderList) throws(ObjectError) -> MD5Digest? {
         guard let header = headers.first(named: "etag"), !header.isEmpty else { return nil }
         let tag = bareTag(trimmed(header[...].utf8))
         // What is no MD5 can match no body.

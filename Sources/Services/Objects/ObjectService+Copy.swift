@@ -56,6 +56,7 @@ extension ObjectService {
         else {
             throw .refused(.notFound)
         }
+        let expectedETag = try rule { () throws(ObjectError) in try ObjectDelivery.expectedETag(headers) }
         let list = try rule { () throws(ObjectError) in
             try ObjectDelivery.checkName(name)
             try UnannouncedFeatures.checkObject(headers)
@@ -85,7 +86,7 @@ extension ObjectService {
         return ObjectDelivery(
             service: self, path: destination, requester: requester, contentType: contentType,
             attributes: list.encoded(),
-            mustBeNew: false, expectedETag: nil, answerHeaders: answer, container: container, sink: sink)
+            mustBeNew: false, expectedETag: expectedETag, answerHeaders: answer, container: container, sink: sink)
     }
 }
 

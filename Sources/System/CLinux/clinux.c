@@ -151,4 +151,9 @@ void apus_prefetch(int fd, int64_t offset, size_t length) {
     (void)posix_fadvise(fd, offset, (off_t)length, POSIX_FADV_WILLNEED);
 }
 
+int64_t apus_find(const void *hay, size_t hay_length, const void *needle, size_t needle_length) {
+    const char *found = memmem(hay, hay_length, needle, needle_length);
+    return found ? found - (const char *)hay : -1;
+}
+
 void apus_tune_allocator(void) { (void)mallopt(M_MXFAST, 0); }

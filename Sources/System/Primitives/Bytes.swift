@@ -1,3 +1,4 @@
+private import CLinux
 private import Glibc
 
 /// An immutable byte string ordered bytewise, as object, container and account names are.
@@ -21,6 +22,19 @@ package struct Bytes: Sendable, Hashable, Comparable, ExpressibleByStringLiteral
     package var description: String { string }
 
     package func hasPrefix(_ prefix: Bytes) -> Bool { storage.starts(with: prefix.storage) }
+
+    /// Where `needle`, which is not empty, first begins at or behind `start`; in time linear in both, since names and
+    /// delimiters are clients' to choose.
+    package func firstRange(of needle: Bytes, from start: Int) -> Range<Int>? {
+        guard start >= 0, start <= count else { return nil }
+        let found = unsafe storage.withUnsafeBytes { own in
+            unsafe needle.storage.withUnsafeBytes { needle in
+                unsafe apus_find(
+                    own.baseAddress.map { unsafe $0 + start }, own.count - start, needle.baseAddress, needle.count)
+            }
+        }
+        return found < 0 ? nil : start + Int(found)..<start + Int(found) + needle.count
+    }
 
     /// Whether these are the bytes of `prefix` and those of `text` behind them.
     package func isJoined(_ prefix: [UInt8], _ text: String) -> Bool {

@@ -22,11 +22,14 @@ struct IdentityListener: Service, CustomStringConvertible {
 
     /// A connection that asks nothing for this long is closed.
     private static let idleSeconds: Int64 = 75
+    /// One whose first request isn't here by then, too.
+    private static let firstHeadSeconds: Int64 = 30
     /// A connection that sends more than this behind one head is closed. Far above what any request may have, so that
     /// one that is only somewhat too large gets its answer.
     private static let bodyBytesMax = 4 << 20
     /// Further ones wait in the system's queue.
     private static let connectionsMax = 1024
+    private static let connectionsPerAddressMax = 768
 
     init(
         _ settings: ListenerSettings, publicHost: String, identity: IdentityService, metrics: MetricsRegistry,
@@ -50,10 +53,14 @@ struct IdentityListener: Service, CustomStringConvertible {
         let isUp = isUp
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
+        let connections = OpenConnections(
+            max: Self.connectionsMax, perAddressMax: Self.connectionsPerAddressMax)
         let http = HTTPServerBuilder.http1(
             configuration: .init(
                 additionalChannelHandlers: [
-                    RequestDeadline(seconds: Self.idleSeconds, bodyBytesMax: Self.bodyBytesMax)
+                    ConnectionAdmission(connections),
+                    RequestDeadline(
+                        firstSeconds: Self.firstHeadSeconds, seconds: Self.idleSeconds, bodyBytesMax: Self.bodyBytesMax),
                 ],
                 idleTimeout: .seconds(Self.idleSeconds),
                 httpDecoderConfiguration: .init(

@@ -1,3 +1,4 @@
+import HTTPFace
 import NIOCore
 import NIOHTTPTypes
 
@@ -10,6 +11,7 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     typealias OutboundIn = HTTPResponsePart
     typealias OutboundOut = HTTPResponsePart
 
+    private let firstLimit: TimeAmount
     private let limit: TimeAmount
     private let bodyBytesMax: Int
     private var timer: Scheduled<Void>?
@@ -17,19 +19,21 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     /// Requests that are here in full, less the answers that have gone out.
     private var unanswered = 0
 
-    init(seconds: Int64, bodyBytesMax: Int) {
+    /// - Parameter firstSeconds: for the first head of a connection.
+    init(firstSeconds: Int64, seconds: Int64, bodyBytesMax: Int) {
+        firstLimit = .seconds(firstSeconds)
         limit = .seconds(seconds)
         self.bodyBytesMax = bodyBytesMax
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { arm(context) }
+        if context.channel.isActive { arm(context, firstLimit) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { disarm() }
 
     func channelActive(context: ChannelHandlerContext) {
-        arm(context)
+        arm(context, firstLimit)
         context.fireChannelActive()
     }
 
@@ -61,13 +65,27 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(data, promise: promise)
     }
 
-    private func arm(_ context: ChannelHandlerContext) {
+    private func arm(_ context: ChannelHandlerContext, _ limit: TimeAmount? = nil) {
         disarm()
-        timer = context.eventLoop.assumeIsolated().scheduleTask(in: limit) { context.close(promise: nil) }
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: limit ?? self.limit) { context.close(promise: nil) }
     }
 
     private func disarm() {
         timer?.cancel()
         timer = nil
+    }
+}
+
+/// Turns away a connection of an address that has too many.
+final class ConnectionAdmission: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+
+    private let connections: OpenConnections
+
+    init(_ connections: OpenConnections) { self.connections = connections }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        if !connections.admit(context.channel) { context.close(promise: nil) }
     }
 }

@@ -34,6 +34,9 @@ int apus_truncate(int fd, int64_t size);
 /// Turns glibc's merging of small free blocks at each larger allocation off.
 void apus_tune_allocator(void);
 
+/// Where `needle` first occurs in `hay`, or -1: in time that grows with the sum of their lengths, not the product.
+int64_t apus_find(const void *hay, size_t hay_length, const void *needle, size_t needle_length);
+
 int64_t apus_size(int fd);
 /// Where the last data of a file ends, unwritten reservations not counted; its size where the file system can't tell.
 int64_t apus_data_end(int fd);
