@@ -15,7 +15,7 @@ import Testing
     @Test func everyCrashOfShortSequencesRecoversToAPrefix() throws {
         var count = Rigs.CrashCount()
         let began = Date()
-        let stride = max(1, 12 / Rigs.scale)
+        let stride = max(1, 40 / Rigs.scale)
         try Rigs.sequences(stride: stride, offset: Int.random(in: 0..<stride), Self.plan, deepEvery: 20, nil, &count)
         print(
             "crashes of sequences: \(count.images) states, \(count.continuations) continued, \(Int(Date().timeIntervalSince(began))) s (stride \(stride))"

@@ -14,6 +14,12 @@ import Testing
     @Test func whatARestartedStoreShowsSurvivesAPowerCut() throws { try Rigs.killBeforeSync() }
     @Test func theAppliedLSNIsDurable() throws { try Rigs.appliedIsDurable() }
     @Test func readsAreRightWhileAnOverlayIsFrozen() throws { try Rigs.readAcrossFrozen() }
+    @Test func writesOfPartsOfABlockDoNotUndoEachOther() throws { try Rigs.sectorsAtOnce() }
+    @Test func aSnapshotWaitsForWritesThatFoundTheOldHead() throws { try Rigs.snapshotBetween() }
+    @Test func aLeafIsNotTakenFromAnIndexThatMovedOn() throws { try Rigs.leafAcrossFreeze() }
+    @Test func aWriteAcrossTheEndOfALeafIsWhole() throws { try Rigs.acrossLeaves() }
+    @Test func trimmedBlocksHideTheSnapshotsBelow() throws { try Rigs.trimAboveSnapshot() }
+    @Test func droppedLayersLeaveNothingBehind() throws { try Rigs.dropBeforeFreeze() }
     @Test func nothingIsWrittenBehindACut() throws { try Rigs.nothingBehindTheCut() }
     @Test func aGroupOfAnotherHistoryIsNotReplayed() throws { try Rigs.foreignGroup() }
 }

@@ -27,6 +27,7 @@ import Testing
             try Rigs.uploadThenCrash(mutant)
             try Rigs.lostIndexes(mutant)
         },
+        Hunter(name: "volumes") { mutant in try Rigs.volumeInterleavings(mutant) },
         Hunter(name: "model") { mutant in
             for seed in 1...12 { try Rigs.model(seed: UInt64(seed), steps: 60, mutant, shrinks: false) }
         },
@@ -35,7 +36,7 @@ import Testing
             var plan = CrashPlan()
             plan.tearsPerWrite = 2
             plan.randomSubsets = 2
-            try Rigs.sequences(stride: 67, plan, deepEvery: 10, mutant, &count)
+            try Rigs.sequences(stride: 229, plan, deepEvery: 10, mutant, &count)
         },
         Hunter(name: "media") { mutant in _ = try Rigs.media(seed: 7, count: 150, mutant) },
         Hunter(name: "faults") { mutant in

@@ -201,6 +201,12 @@ final class RigIndex: IndexStore {
         var state: IndexHistory.State
         init(_ state: IndexHistory.State) { self.state = state }
         func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]? { state.rows[key] }
+        func range(from: [UInt8], to: [UInt8]?, limit: Int) throws(IndexError) -> [(key: [UInt8], value: [UInt8])] {
+            let keys = state.rows.keys.filter { key in
+                Bytes.compare(key, from) >= 0 && to.map { Bytes.compare(key, $0) < 0 } ?? true
+            }
+            return keys.sorted { Bytes.compare($0, $1) < 0 }.prefix(limit).map { ($0, state.rows[$0]!) }
+        }
         func put(_ key: [UInt8], _ value: [UInt8]) throws(IndexError) { state.rows[key] = value }
         func delete(_ key: [UInt8]) throws(IndexError) { state.rows[key] = nil }
         func deleteRange(from: [UInt8], to: [UInt8]?) throws(IndexError) {

@@ -88,6 +88,7 @@ struct Model: Sendable {
 
     var accounts: [Bytes: Account] = [:]
     var containers: [Name: Container] = [:]
+    var volumes: [Bytes: ModelVolume] = [:]
 
     mutating func touchAccount(_ name: Bytes, _ timestamp: Timestamp) {
         if accounts[name] == nil { accounts[name] = Account(created: timestamp, modified: timestamp, attributes: []) }
@@ -101,6 +102,7 @@ struct Model: Sendable {
             let container = containers[name]!
             for object in container.objects.keys.sorted() { result.objects.append(line(container, object)!) }
         }
+        result.volumes = volumeLines
         return result
     }
 
@@ -166,6 +168,7 @@ struct Dump: Hashable, Sendable {
     var accounts: [AccountRow] = []
     var containers: [ContainerRow] = []
     var objects: [Line] = []
+    var volumes: [VolumeLine] = []
 
     /// The first few differences, in words.
     func difference(from other: Dump) -> String {
@@ -185,6 +188,7 @@ struct Dump: Hashable, Sendable {
         compare("object", objects, other.objects) {
             "#\($0.container) \($0.name) \($0.created) \($0.modified) \($0.size) bytes, attributes \($0.attributes.count)"
         }
+        compare("volume", volumes, other.volumes) { "\($0.name) \($0.isSnapshot) \($0.size) bytes, hash \($0.hash)" }
         if out.isEmpty, self != other { out.append("order differs") }
         return out.prefix(6).joined(separator: "; ")
     }

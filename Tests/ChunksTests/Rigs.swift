@@ -1,7 +1,8 @@
-import Chunks
 import Disks
 import Foundation
 import Primitives
+
+@testable import Chunks
 
 /// The searches for bugs. Each throws a `RigFailure` that says what it found; the tests run them on the engine
 /// as it is and expect nothing, and on each mutant and expect a finding.
@@ -62,7 +63,20 @@ enum Rigs {
                 owners.insert(row.owner)
             }
         }
+        var layers: Set<UInt64> = []
+        for handle in try rig.store.handles(prefix: Bytes([UInt8]())) {
+            var id = try rig.store.layer(of: handle.name)
+            while layers.insert(id.id).inserted, id.parent != 0 { id = try rig.store.layerRow(id.parent) }
+        }
         for copy in 0..<2 {
+            let rows = rig.indexes.history(copy).current.rows
+            for key in rows.keys where key.first == RigKeys.layer || key.first == RigKeys.block {
+                let owner = key[1..<9].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+                let isSwept = rows[[RigKeys.swept] + key[1..<9]] != nil
+                if !layers.contains(owner), key.first == RigKeys.layer || !isSwept {
+                    throw RigFailure("index \(copy) knows layer \(owner), on which nothing stands")
+                }
+            }
             for key in rig.indexes.history(copy).current.rows.keys {
                 if key.first == RigKeys.upload { throw RigFailure("index \(copy) remembers an upload that is over") }
                 if key.first == RigKeys.leaf {
@@ -168,12 +182,19 @@ enum Rigs {
         .freeze,
         .seal,
         .abandon(BodySpec(seed: 14, size: 140_000, kind: .text), finishes: true),
+        .volume(.write(0, sector: 2032, BodySpec(seed: 15, size: 16_384, kind: .noise), isDeferred: true)),
+        .volume(.write(0, sector: 2047, BodySpec(seed: 16, size: 1_024, kind: .text), isDeferred: false)),
+        .volume(.zero(0, sector: 2040, count: 20)),
+        .volume(.snapshot(0, as: 3)),
+        .volume(.remove(3)),
     ]
 
     static let foundation: [Step] = [
         .putContainer(0, 0, attributes: 3),
         .put(0, 0, 0, BodySpec(seed: 1, size: 100, kind: .noise), isDeferred: false),
         .upload(0, 0, 2, BodySpec(seed: 2, size: 140_000, kind: .text)),
+        .volume(.make(0)),
+        .volume(.write(0, sector: 2044, BodySpec(seed: 3, size: 4_096, kind: .noise), isDeferred: false)),
     ]
 
     /// All sequences of at most three kinds, every `stride`-th of them.
@@ -245,7 +266,12 @@ enum Rigs {
         .put(0, 0, 5, BodySpec(seed: 7, size: 130_000, kind: .noise), isDeferred: false), .delete(0, 0, 3), .freeze,
         .setMetadata(0, 0, 1, attributes: 8), .deleteContainer(0, 1),
         .put(0, 0, 6, BodySpec(seed: 8, size: 900, kind: .text), isDeferred: false),
-        .abandon(BodySpec(seed: 9, size: 200_000, kind: .text), finishes: true),
+        .abandon(BodySpec(seed: 9, size: 200_000, kind: .text), finishes: true), .volume(.make(0)),
+        .volume(.write(0, sector: 16, BodySpec(seed: 20, size: 8_192, kind: .noise), isDeferred: true)),
+        .volume(.write(0, sector: 3, BodySpec(seed: 21, size: 1_536, kind: .noise), isDeferred: false)),
+        .volume(.snapshot(0, as: 3)), .volume(.update(0, sector: 4, count: 8)), .freeze,
+        .volume(.write(0, sector: 1_000, BodySpec(seed: 22, size: 65_536, kind: .text), isDeferred: false)),
+        .volume(.clone(3, as: 1)), .volume(.revert(0, to: 3)), .volume(.remove(1)), .volume(.read(0, seed: 4)),
     ]
 
     /// Fails the i-th call of one kind: nothing is acknowledged falsely, nothing traps, and a restart is clean.
@@ -345,4 +371,7 @@ enum Rigs {
 enum RigKeys {
     static let leaf = UInt8(ascii: "L")
     static let upload = UInt8(ascii: "U")
+    static let layer = UInt8(ascii: "Y")
+    static let block = UInt8(ascii: "B")
+    static let swept = UInt8(ascii: "X")
 }

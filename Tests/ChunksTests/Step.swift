@@ -14,6 +14,7 @@ enum Step: Sendable, CustomStringConvertible {
     case abandon(BodySpec, finishes: Bool)
     case setMetadata(Int, Int, Int, attributes: Int)
     case delete(Int, Int, Int)
+    case volume(VolumeStep)
     case list(Int, Int, seed: UInt64)
     case read(Int, Int, Int, seed: UInt64)
     /// Commit what was deferred.
@@ -43,6 +44,7 @@ enum Step: Sendable, CustomStringConvertible {
             ".abandon(BodySpec(seed: \(body.seed), size: \(body.size), kind: .\(body.kind)), finishes: \(finishes))"
         case .setMetadata(let a, let c, let o, let n): ".setMetadata(\(a), \(c), \(o), attributes: \(n))"
         case .delete(let a, let c, let o): ".delete(\(a), \(c), \(o))"
+        case .volume(let step): ".volume(.\(step))"
         case .list(let a, let c, let seed): ".list(\(a), \(c), seed: \(seed))"
         case .read(let a, let c, let o, let seed): ".read(\(a), \(c), \(o), seed: \(seed))"
         case .flush: ".flush"
@@ -67,6 +69,7 @@ struct TraceGenerator {
     /// Steps that end the process or break something: crash, kill, faults, a full disk.
     var hasBadDays = true
     var uploads = true
+    var volumes = true
     var bodyMax = inlineBytesMax
 
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
@@ -90,6 +93,7 @@ struct TraceGenerator {
     }
 
     mutating func step() -> Step {
+        if volumes, random.oneIn(3) { return .volume(volumeStep()) }
         switch random.below(100) {
         case 0..<3: return .putAccount(account(), attributes: random.below(200))
         case 3..<12: return .putContainer(account(), container(), attributes: random.below(200))

@@ -63,8 +63,8 @@ final class StoreRig {
     private(set) var acknowledged = 0
     private(set) var acknowledgements: [(count: Int, cut: Int)] = [(0, 0)]
     private(set) var submissions: [Int] = []
-    private var queued: [Queued] = []
-    private var hasTrouble = false
+    var queued: [Queued] = []
+    private(set) var hasTrouble = false
     private(set) var operations = 0
 
     var store: ChunkStore { storeIfOpen! }
@@ -180,6 +180,7 @@ final class StoreRig {
             try flush()
         case .setMetadata(let a, let c, let o, let n): try setMetadata(name(a, c), Self.objectNames[o], attributes(n))
         case .delete(let a, let c, let o): try delete(name(a, c), Self.objectNames[o])
+        case .volume(let step): try take(step)
         case .list(let a, let c, let seed): try list(name(a, c), seed)
         case .read(let a, let c, let o, let seed): try read(name(a, c), Self.objectNames[o], seed)
         case .flush: try flush()
@@ -251,6 +252,11 @@ final class StoreRig {
         store.runPending()
         let all = queued
         queued = []
+        try settle(all, submittedAt: cut, wasReadOnly: wasReadOnly)
+    }
+
+    /// What each operation came to, in order.
+    func settle(_ all: [Queued], submittedAt cut: Int, wasReadOnly: Bool) throws {
         for entry in all {
             guard let (result, ackCut) = entry.outcome.value else {
                 throw RigFailure("an operation was never answered")
@@ -264,7 +270,7 @@ final class StoreRig {
                 submissions.append(cut)
                 acknowledged += 1
                 acknowledgements.append((acknowledged, ackCut))
-            case .failure(.readOnly) where !wasReadOnly:
+            case .failure(.readOnly) where !wasReadOnly, .failure(.disk) where !wasReadOnly:
                 // Its group may or may not have reached the medium.
                 guard hasTrouble else { throw RigFailure("refused without trouble: \(result)") }
                 var next = states[states.count - 1]
@@ -638,6 +644,7 @@ final class StoreRig {
                 }
             }
         }
+        result.volumes = try volumeLines(store)
         return result
     }
 }

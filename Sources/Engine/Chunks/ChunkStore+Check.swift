@@ -11,6 +11,9 @@ package struct CheckReport: Sendable {
     package var containers = 0
     package var objects = 0
     package var bytes: Int64 = 0
+    package var volumes = 0
+    package var snapshots = 0
+    package var layers = 0
     package var framesVerified = 0
     package var recovery = RecoveryReport()
     package init() {}
@@ -99,6 +102,7 @@ extension ChunkStore {
             }
         }
         try checkStrays(&report, containerIDs, mappedOwners)
+        try checkLayers(&report, readsBytes: readsBytes)
         try compareCopies(&report)
     }
 
@@ -158,7 +162,7 @@ extension ChunkStore {
     }
 
     /// Runs a step; damage becomes a line of the report, everything else is thrown.
-    private func noting<R>(
+    func noting<R>(
         _ report: inout CheckReport, _ what: String, _ body: () throws(ChunkError) -> R
     ) throws(ChunkError) -> R? {
         do throws(ChunkError) {
@@ -241,7 +245,7 @@ extension ChunkStore {
         }
     }
 
-    private func forEachRow(_ kind: UInt8, _ body: ([UInt8], [UInt8]) -> Void) throws(ChunkError) {
+    func forEachRow(_ kind: UInt8, _ body: ([UInt8], [UInt8]) -> Void) throws(ChunkError) {
         var cursor: [UInt8] = [kind]
         let end = IndexKey.successor(ofPrefix: [kind])
         while true {

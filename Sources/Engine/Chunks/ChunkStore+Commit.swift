@@ -7,12 +7,12 @@ import Synchronization
 final class Submission: Sendable {
     let record: Record
     let encoded: EncodedRecord
-    let hold: LatchHold?
+    let hold: (any SubmissionHold)?
     let sink: any CompletionSink
     let completion: @Sendable (Result<Void, ChunkError>) -> Void
 
     init(
-        record: Record, encoded: EncodedRecord, hold: LatchHold?, sink: any CompletionSink,
+        record: Record, encoded: EncodedRecord, hold: (any SubmissionHold)?, sink: any CompletionSink,
         completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
     ) {
         self.record = record
@@ -263,6 +263,12 @@ extension ChunkStore {
 
     /// The operation's record, with the place that its body got in the log.
     private func placed(_ submission: Submission, _ appended: StateLog.Appended, _ payloadOffset: Int) -> Record {
+        if case .volumeWrite(let layer, let firstBlock, let entries, true) = submission.record {
+            let base = UInt32(appended.groupOffset + payloadOffset)
+            return .volumeWrite(
+                layer: layer, firstBlock: firstBlock,
+                entries: entries.map { $0.placed(segment: appended.segment, base: base) }, isInline: true)
+        }
         guard case .putObject(let key, let id, var row, let replaced) = submission.record,
             submission.encoded.payload.count > 0
         else { return submission.record }
@@ -280,6 +286,7 @@ extension ChunkStore {
         memory.value.newestTimestamp = max(memory.value.newestTimestamp, record.newestTimestamp)
         switch record {
         case .putAccount, .uploadLeaf, .dropUpload: break
+        case .volumeWrite, .volumeTrim, .tree: volumes.applied(record)
         case .putContainer(let key, let id, let isNew, let created, let timestamp, let attributes):
             let counted = isNew ? nil : memory.value.containerRows.get(key)
             if isNew || counted != nil {

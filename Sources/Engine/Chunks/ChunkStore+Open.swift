@@ -550,7 +550,9 @@ extension Record {
         switch self {
         case .putObject(_, _, let row, let replaced): Int64(row.size - (replaced?.size ?? 0))
         case .deleteObject(_, _, _, _, let replaced): -Int64(replaced.size)
-        case .putAccount, .putContainer, .deleteContainer, .setObjectMetadata, .uploadLeaf, .dropUpload: 0
+        case .putAccount, .putContainer, .deleteContainer, .setObjectMetadata, .uploadLeaf, .dropUpload, .volumeWrite,
+            .volumeTrim, .tree:
+            0
         }
     }
 }

@@ -26,6 +26,9 @@ package final class ChunkStore: Sendable {
         package var zeroFillsSpares = true
         /// A deliberate bug (debug builds only).
         package var mutant: Mutant?
+        /// Called at places where the order of events matters, with the place's name (debug builds only): for rigs that make one
+        /// order happen.
+        package var atPlace: (@Sendable (String) -> Void)?
 
         package init(segmentBytes: Int = 64 << 20, reserveBytes: Int64 = 1 << 30, capacityBytes: Int64? = nil) {
             self.segmentBytes = segmentBytes
@@ -50,6 +53,9 @@ package final class ChunkStore: Sendable {
     let lock: PosixGuarded<(any DiskLock)?>
     let objectLatches = LatchTable()
     let containerLatches = LatchTable()
+    let volumes = VolumeTable()
+    /// Held over each change of the layer tree, until it is applied.
+    let treeMutex = PosixMutex()
     let counters = Counters()
 
     /// Guards `memory`: held for moments, never across I/O.
@@ -209,6 +215,11 @@ struct RecentCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         } else if let at = old.index(forKey: key) {
             change(&old.values[at])
         }
+    }
+
+    mutating func removeAll(where isMeant: (Key) -> Bool) {
+        young = young.filter { !isMeant($0.key) }
+        old = old.filter { !isMeant($0.key) }
     }
 
     mutating func remove(_ key: Key) {

@@ -42,6 +42,28 @@ package enum Limits {
     /// Frames in a map leaf, and leaves in a map: 8 GiB, over the largest object of the API.
     static let leafEntries = 256
     static let leavesMax = 256
+    /// The unit of a volume's map, the blocks of one extent, and those that are compressed together.
+    package static let volumeBlockBytes = 4096
+    static let extentBlocksMax = 32
+    static let compressionUnitBlocks = 4
+    /// A write that is no longer than this is one record: whole after a power cut, or not there.
+    package static let volumeAtomicBytesMax = 65_536
+    /// From here on the bytes of a write go to L segments, at most so many in a group.
+    static let volumeBulkBytesMin = 256 << 10
+    static let volumeBulkGroupBytes = 512 << 10
+    /// 64 TiB: a leaf's index is 32 bits.
+    package static let volumeBytesMax: UInt64 = 64 << 40
+    /// Layers that stand on one another, and where people are warned.
+    package static let layerDepthMax = 256
+    package static let layerDepthWarned = 64
+    package static let handleBytesMax = 255
+    package static let handleAttributesMax = 4_096
+    /// Leaves of volumes, resolved through their layers, kept in memory: 128 MiB.
+    static let resolvedLeavesMax = 32_768
+    /// Leaves of dropped layers that one checkpoint removes from the index.
+    static let leavesSweptMax = 16_384
+    /// Requests of one volume that may wait for its gate or for a block.
+    static let volumeWaitersMax = 4_096
     /// Extents are stored in units of this.
     static let sectorBytes = 512
     /// Tries of a read that a checkpoint or an overwrite got in the way of.

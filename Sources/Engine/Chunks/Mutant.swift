@@ -7,4 +7,5 @@ package enum Mutant: String, CaseIterable, Sendable {
     case wrongContainerDelta, wrongAccountDelta, reuseID, forgetReplaced, serveUnverified
     case dropObjectLatch, dropContainerLatch, retryFailedSync, skipSeal, overlayBeforeFrozen
     case ignoreIndexAhead, keepOrphanUpload
+    case forgetCrossing, trimShowsParent, keepDroppedBlocks, staleLeaf, dropVolumeGate, dropBlockLock
 }

@@ -77,6 +77,9 @@ package struct ByteReader {
     /// Marks the input as not understood: a value was in bounds and yet impossible.
     package mutating func fail() { failed = true }
 
+    /// All that is left.
+    package mutating func getRest() -> [UInt8] { get(raw: remaining) }
+
     package mutating func getString() -> [UInt8] { get(raw: Int(get(UInt32.self))) }
     package mutating func getBytes() -> Bytes { Bytes(getString()) }
     package mutating func getTimestamp() -> Timestamp { Timestamp(ticks: get(Int64.self)) }

@@ -37,7 +37,7 @@ package final class ObjectReader: @unchecked Sendable {
             try prefetch(behind: frame)
             let count = try store.segments.reader(extent.segment).read(into: target, at: Int64(extent.offset))
             if count == target.count, let length = finish(extent, frame, target, buffer) { return length }
-            try readDirect(extent, into: target)
+            try store.readDirect(extent.segment, Int64(extent.offset), into: target)
         } catch {
             throw .disk(error)
         }
@@ -118,18 +118,20 @@ package final class ObjectReader: @unchecked Sendable {
         return target.count >= length && target.baseAddress == buffer.baseAddress ? length : nil
     }
 
-    /// Past the page cache, in whole blocks.
-    private func readDirect(_ extent: Extent, into target: UnsafeMutableRawBufferPointer) throws(DiskError) {
-        let start = Int(extent.offset) / diskBlockBytes * diskBlockBytes
-        let end = roundUp(Int(extent.offset) + target.count, to: diskBlockBytes)
-        let buffer = AlignedBuffer(end - start)
-        _ = try store.disk.open(SegmentTable.path(extent.segment), .readDirect).read(
-            into: buffer.bytes, at: Int64(start))
-        target.copyMemory(from: buffer.range(Int(extent.offset) - start, target.count))
-    }
 }
 
 extension ChunkStore {
+    /// Bytes of a segment past the page cache, in whole blocks.
+    func readDirect(
+        _ segment: UInt32, _ offset: Int64, into target: UnsafeMutableRawBufferPointer
+    ) throws(DiskError) {
+        let start = Int(offset) / diskBlockBytes * diskBlockBytes
+        let end = roundUp(Int(offset) + target.count, to: diskBlockBytes)
+        let buffer = AlignedBuffer(end - start)
+        _ = try disk.open(SegmentTable.path(segment), .readDirect).read(into: buffer.bytes, at: Int64(start))
+        target.copyMemory(from: buffer.range(Int(offset) - start, target.count))
+    }
+
     /// Opens the bytes of a version; nil when that version has been overwritten or deleted since the row was
     /// read (look the row up again). May wait for the disk.
     package func reader(_ row: ObjectRow) throws(ChunkError) -> ObjectReader? {

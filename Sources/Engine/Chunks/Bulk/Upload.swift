@@ -218,17 +218,9 @@ package final class Upload: Sendable {
     }
 
     private func seal(_ group: AlignedBuffer, frames: Int, metaBytes: Int, total: Int, segment: UInt32, offset: Int) {
-        let out = group.bytes
-        out.zero(0, GroupLayout.headerBytes)
-        out.set(GroupLayout.magic, at: 0)
-        out.set(UInt32(total), at: 8)
-        out.set(UInt32(metaBytes), at: 12)
-        out.set(UInt32(frames), at: 16)
-        out.set(segment, at: 40)
-        out.set(UInt32(offset), at: 44)
-        out.set(
-            GroupHeader.hash(UnsafeRawBufferPointer(out), metaBytes: metaBytes, store.secret),
-            at: GroupLayout.hashOffset)
+        GroupHeader.writeBulk(
+            group.bytes, total: total, metaBytes: metaBytes, count: frames, segment: segment, offset: offset,
+            store.secret)
     }
 
     private func addEntry(_ extent: Extent) {

@@ -64,6 +64,11 @@ enum FrameCodec {
         return (rawStored, false)
     }
 
+    /// What a verified lz4 extent says its raw length is.
+    static func rawLength(_ stored: UnsafeRawBufferPointer) -> Int? {
+        stored.count >= lz4HeaderBytes ? Int(stored.u32(4)) : nil
+    }
+
     /// Expands a verified lz4 extent into `target`, which must be exactly the raw length; false if it is not valid.
     static func expand(_ stored: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) -> Bool {
         guard stored.count >= lz4HeaderBytes else { return false }

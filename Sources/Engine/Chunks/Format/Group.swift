@@ -68,6 +68,21 @@ struct GroupHeader: Sendable, Hashable {
         hash = bytes.u64(GroupLayout.hashOffset)
     }
 
+    /// The header of a group in an L segment, whose descriptors are there already: it has no LSN and no place in the chain.
+    static func writeBulk(
+        _ out: UnsafeMutableRawBufferPointer, total: Int, metaBytes: Int, count: Int, segment: UInt32, offset: Int,
+        _ secret: HashSecret
+    ) {
+        out.zero(0, GroupLayout.headerBytes)
+        out.set(GroupLayout.magic, at: 0)
+        out.set(UInt32(total), at: 8)
+        out.set(UInt32(metaBytes), at: 12)
+        out.set(UInt32(count), at: 16)
+        out.set(segment, at: 40)
+        out.set(UInt32(offset), at: 44)
+        out.set(hash(UnsafeRawBufferPointer(out), metaBytes: metaBytes, secret), at: GroupLayout.hashOffset)
+    }
+
     /// Covers everything up to `metaBytes` but the hash's own 8 bytes.
     static func hash(_ bytes: UnsafeRawBufferPointer, metaBytes: Int, _ secret: HashSecret) -> UInt64 {
         let front = XXH3.hash(UnsafeRawBufferPointer(rebasing: bytes[0..<GroupLayout.hashOffset]), secret)

@@ -21,6 +21,7 @@ enum RecordType: UInt8, Sendable {
     case frame = 15
     /// An upload was given up: its leaves name nothing.
     case dropUpload = 16
+    case revert = 17
     case putContainer = 32
     case deleteContainer = 33
     case putAccount = 34
@@ -38,6 +39,12 @@ enum Record: Sendable, Hashable {
     case deleteObject(ContainerKey, id: UInt64, name: Bytes, timestamp: Timestamp, replaced: Replaced)
     case uploadLeaf(owner: UInt64, index: UInt32, entries: [UInt8])
     case dropUpload(owner: UInt64)
+    /// Blocks of a layer from `firstBlock` on, side by side. Inline: their bytes are this record's payload, and until it
+    /// has its place the entries name offsets in that.
+    case volumeWrite(layer: UInt64, firstBlock: UInt64, entries: [MapEntry], isInline: Bool)
+    /// The blocks read as zeros; or, in a layer without a parent, are as never written.
+    case volumeTrim(layer: UInt64, firstBlock: UInt64, count: UInt64, leavesZeros: Bool)
+    case tree(TreeChange)
 
     /// What a PUT or DELETE does away with.
     struct Replaced: Sendable, Hashable {
@@ -133,6 +140,23 @@ extension Record {
                 type: RecordType.uploadLeaf.rawValue, owner: owner, logical: UInt64(index), attributes: writer.bytes)
         case .dropUpload(let owner):
             return EncodedRecord(type: RecordType.dropUpload.rawValue, owner: owner, logical: 0, attributes: [])
+        case .volumeWrite(let layer, let firstBlock, let entries, let isInline):
+            for entry in entries {
+                writer.put(entry.locator)
+                writer.put(entry.word)
+            }
+            let type = isInline ? RecordType.volumeWrite : .volumeReference
+            return EncodedRecord(type: type.rawValue, owner: layer, logical: firstBlock, attributes: writer.bytes)
+        case .volumeTrim(let layer, let firstBlock, let count, let leavesZeros):
+            writer.put(count)
+            writer.put(leavesZeros)
+            return EncodedRecord(
+                type: RecordType.volumeTrim.rawValue, owner: layer, logical: firstBlock, attributes: writer.bytes)
+        case .tree(let change):
+            writer.put(change)
+            return EncodedRecord(
+                type: change.kind.type.rawValue, owner: change.layers.first?.id ?? 0, logical: 0,
+                attributes: writer.bytes)
         }
     }
 
@@ -175,11 +199,45 @@ extension Record {
             guard entry.logical < UInt64(Limits.leavesMax) else { return nil }
             self = .uploadLeaf(owner: entry.owner, index: UInt32(entry.logical), entries: reader.getString())
         case .dropUpload: self = .dropUpload(owner: entry.owner)
-        case .volumeWrite, .volumeReference, .volumeTrim, .newLayer, .snapshot, .clone, .resize, .moveLeaf, .dropLayer,
-            .relocate, .frame:
-            return nil
+        case .volumeWrite, .volumeReference:
+            let isInline = type == .volumeWrite
+            guard reader.remaining % MapEntry.byteCount == 0, reader.remaining > 0,
+                Self.isWithinVolume(entry.logical, UInt64(reader.remaining / MapEntry.byteCount))
+            else { return nil }
+            var entries: [MapEntry] = []
+            entries.reserveCapacity(reader.remaining / MapEntry.byteCount)
+            while reader.remaining > 0 {
+                let read = MapEntry(locator: reader.get(UInt64.self), word: reader.get(UInt64.self))
+                guard read.isPresent, read.isSound else { return nil }
+                guard isInline, let extent = read.extent else {
+                    entries.append(read)
+                    continue
+                }
+                guard extent.segment == 0, Int(extent.offset) + Int(extent.storedBytes) <= Int(entry.storedBytes)
+                else { return nil }
+                entries.append(read.placed(segment: segment, base: groupOffset + entry.payloadOffset))
+            }
+            self = .volumeWrite(
+                layer: entry.owner, firstBlock: entry.logical, entries: entries, isInline: isInline)
+        case .volumeTrim:
+            let count = reader.get(UInt64.self)
+            guard Self.isWithinVolume(entry.logical, count) else { return nil }
+            self = .volumeTrim(
+                layer: entry.owner, firstBlock: entry.logical, count: count, leavesZeros: reader.getFlag())
+        case .newLayer: self = .tree(reader.getTreeChange(.newLayer))
+        case .snapshot: self = .tree(reader.getTreeChange(.snapshot))
+        case .clone: self = .tree(reader.getTreeChange(.clone))
+        case .resize: self = .tree(reader.getTreeChange(.resize))
+        case .revert: self = .tree(reader.getTreeChange(.revert))
+        case .dropLayer: self = .tree(reader.getTreeChange(.dropLayer))
+        case .moveLeaf, .relocate, .frame: return nil
         }
         guard reader.isComplete else { return nil }
+    }
+
+    private static func isWithinVolume(_ firstBlock: UInt64, _ count: UInt64) -> Bool {
+        let blocks = Limits.volumeBytesMax / UInt64(Limits.volumeBlockBytes)
+        return firstBlock < blocks && count <= blocks - firstBlock
     }
 
     /// The newest timestamp that the record holds, and the highest id.
@@ -190,7 +248,7 @@ extension Record {
             .deleteObject(_, _, _, let timestamp, _):
             timestamp
         case .putObject(_, _, let row, _), .setObjectMetadata(_, _, let row): row.modified
-        case .uploadLeaf, .dropUpload: .zero
+        case .uploadLeaf, .dropUpload, .volumeWrite, .volumeTrim, .tree: .zero
         }
     }
 
@@ -200,6 +258,8 @@ extension Record {
         case .putContainer(_, let id, _, _, _, _), .deleteContainer(_, let id, _), .deleteObject(_, let id, _, _, _): id
         case .putObject(_, let id, let row, _), .setObjectMetadata(_, let id, let row): max(id, row.owner)
         case .uploadLeaf(let owner, _, _), .dropUpload(let owner): owner
+        case .volumeWrite(let layer, _, _, _), .volumeTrim(let layer, _, _, _): layer
+        case .tree(let change): max(change.layers.map(\.id).max() ?? 0, change.dropped.map(\.id).max() ?? 0)
         }
     }
 }

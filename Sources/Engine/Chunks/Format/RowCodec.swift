@@ -125,6 +125,10 @@ enum IndexKey {
     static let leaf: UInt8 = 0x4C  // L, owner big-endian, index big-endian
     static let object: UInt8 = 0x4F  // O, container id big-endian, name
     static let upload: UInt8 = 0x55  // U, owner big-endian: leaves without their PUT
+    static let layer: UInt8 = 0x59  // Y, id big-endian
+    static let handle: UInt8 = 0x48  // H, name
+    static let block: UInt8 = 0x42  // B, layer big-endian, leaf big-endian: a leaf of a layer's map
+    static let swept: UInt8 = 0x58  // X, layer big-endian: a dropped one whose leaves are still to be removed
 
     static func account(_ name: Bytes) -> [UInt8] { [account] + name.storage }
 
@@ -151,6 +155,29 @@ enum IndexKey {
     static func leaves(of owner: UInt64) -> [UInt8] {
         var out = [leaf]
         appendBigEndian(owner, to: &out)
+        return out
+    }
+
+    static func layer(_ id: UInt64) -> [UInt8] {
+        var out = [layer]
+        appendBigEndian(id, to: &out)
+        return out
+    }
+
+    static func handle(_ name: Bytes) -> [UInt8] { [handle] + name.storage }
+
+    static func block(_ key: LeafKey) -> [UInt8] {
+        var out = [UInt8]()
+        out.reserveCapacity(13)
+        out.append(block)
+        appendBigEndian(key.owner, to: &out)
+        withUnsafeBytes(of: key.index.bigEndian) { out.append(contentsOf: $0) }
+        return out
+    }
+
+    static func swept(_ id: UInt64) -> [UInt8] {
+        var out = [swept]
+        appendBigEndian(id, to: &out)
         return out
     }
 

@@ -44,6 +44,8 @@ extension IndexStore {
 /// Writing inside `IndexStore.apply`.
 package protocol IndexTransaction {
     func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]?
+    /// At most `limit` rows with `from` <= key < `to`, in key order.
+    func range(from: [UInt8], to: [UInt8]?, limit: Int) throws(IndexError) -> [(key: [UInt8], value: [UInt8])]
     func put(_ key: [UInt8], _ value: [UInt8]) throws(IndexError)
     func delete(_ key: [UInt8]) throws(IndexError)
     /// Deletes `from` <= key < `to`.

@@ -270,6 +270,10 @@ private final class Connection: IndexTransaction, @unchecked Sendable {
         }
     }
 
+    func range(from: [UInt8], to: [UInt8]?, limit: Int) throws(IndexError) -> [(key: [UInt8], value: [UInt8])] {
+        try range(from: from, to: to, reverse: false, limit: limit)
+    }
+
     func put(_ key: [UInt8], _ value: [UInt8]) throws(IndexError) {
         let statement = try prepare("INSERT INTO rows VALUES(?,?) ON CONFLICT(key) DO UPDATE SET value=excluded.value")
         defer { sqlite3_reset(statement) }

@@ -103,6 +103,12 @@ package final class SimulatedIndex: IndexStore, @unchecked Sendable {
         }
 
         func get(_ key: [UInt8]) -> [UInt8]? { state.rows[key] }
+        func range(from: [UInt8], to: [UInt8]?, limit: Int) -> [(key: [UInt8], value: [UInt8])] {
+            let keys = state.rows.keys.filter { key in
+                Bytes.compare(key, from) >= 0 && to.map { Bytes.compare(key, $0) < 0 } ?? true
+            }
+            return keys.sorted { Bytes.compare($0, $1) < 0 }.prefix(limit).map { ($0, state.rows[$0]!) }
+        }
         func put(_ key: [UInt8], _ value: [UInt8]) { state.rows[key] = value }
         func delete(_ key: [UInt8]) { state.rows[key] = nil }
         func deleteRange(from: [UInt8], to: [UInt8]?) {

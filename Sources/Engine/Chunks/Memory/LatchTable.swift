@@ -82,8 +82,13 @@ final class LatchTable: Sendable {
     var count: Int { mutex.withLock { entries.value.count } }
 }
 
+/// What a submission holds until it is applied, or given up.
+package protocol SubmissionHold: AnyObject, Sendable {
+    func release()
+}
+
 /// Latches held on behalf of one request, until it is applied or given up.
-package final class LatchHold: Sendable {
+package final class LatchHold: SubmissionHold {
     struct Part: Sendable {
         var table: LatchTable
         var key: UInt64

@@ -44,6 +44,13 @@ final class Overlay: @unchecked Sendable {
     /// Owners with leaves but no PUT yet (true), or no more (false).
     private(set) var uploads: [UInt64: Bool] = [:]
 
+    private(set) var layers: [UInt64: LayerRow] = [:]
+    /// Layers that are no more, and how many leaves each may have.
+    private(set) var droppedLayers: [UInt64: UInt32] = [:]
+    /// nil: removed.
+    private(set) var handles: [Bytes: HandleRow?] = [:]
+    private(set) var blocks: [LeafKey: LeafPatch] = [:]
+
     private(set) var operationCount = 0
     private(set) var logBytes = 0
     /// Where the last group in it ended; nil while empty.
@@ -104,7 +111,60 @@ final class Overlay: @unchecked Sendable {
             logBytes += entries.count
             if uploads[owner] == nil { uploads[owner] = true }
         case .dropUpload(let owner): dropUpload(owner)
+        case .volumeWrite(let layer, let firstBlock, let entries, _):
+            var block = firstBlock
+            var at = 0
+            while at < entries.count {
+                let place = Int(block % UInt64(Leaf.blocks))
+                let count = min(entries.count - at, Leaf.blocks - place)
+                #if DEBUG
+                    if mutant == .forgetCrossing, at > 0 { return }
+                #endif
+                change(layer, block) { patch in
+                    for i in 0..<count { patch.set(place + i, entries[at + i]) }
+                }
+                at += count
+                block += UInt64(count)
+            }
+        case .volumeTrim(let layer, let firstBlock, let count, var leavesZeros):
+            #if DEBUG
+                if mutant == .trimShowsParent { leavesZeros = false }
+            #endif
+            let end = firstBlock + count
+            var block = firstBlock
+            while block < end {
+                let place = Int(block % UInt64(Leaf.blocks))
+                let count = Int(min(end - block, UInt64(Leaf.blocks - place)))
+                change(layer, block) { patch in
+                    if count == Leaf.blocks {
+                        patch.setAll(leavesZeros ? .zero : .absent)
+                    } else {
+                        for i in 0..<count { patch.set(place + i, leavesZeros ? .zero : .absent) }
+                    }
+                }
+                block += UInt64(count)
+            }
+            leavesZeros = false
+        case .tree(let change):
+            for row in change.layers { layers[row.id] = row }
+            for name in change.removedHandles { handles[name] = .some(nil) }
+            for row in change.handles { handles[row.name] = row }
+            for layer in change.dropped {
+                layers[layer.id] = nil
+                droppedLayers[layer.id] = layer.leaves
+            }
+            #if DEBUG
+                if mutant == .keepDroppedBlocks { droppedLayers = [:] }
+            #endif
+            if !change.dropped.isEmpty, !blocks.isEmpty {
+                let gone = Set(change.dropped.map(\.id))
+                blocks = blocks.filter { !gone.contains($0.key.owner) }
+            }
         }
+    }
+
+    private func change(_ layer: UInt64, _ block: UInt64, _ body: (inout LeafPatch) -> Void) {
+        body(&blocks[LeafKey(owner: layer, index: UInt32(block / UInt64(Leaf.blocks))), default: LeafPatch()])
     }
 
     /// Recovery: leaves whose PUT never came.
@@ -252,6 +312,83 @@ extension Overlay {
                 try transaction.delete(key)
             }
         }
+        try writeLayers(to: transaction, seal)
+    }
+
+    private func writeLayers(to transaction: any IndexTransaction, _ seal: RowSeal) throws(IndexError) {
+        for id in layers.keys.sorted() {
+            let key = IndexKey.layer(id)
+            var writer = ByteWriter(reserving: 64)
+            writer.put(layers[id]!)
+            try transaction.put(key, seal.seal(writer.bytes, key: key))
+        }
+        for name in handles.keys.sorted() {
+            let key = IndexKey.handle(name)
+            if let row = handles[name]! {
+                var writer = ByteWriter(reserving: 64)
+                writer.put(row)
+                try transaction.put(key, seal.seal(writer.bytes, key: key))
+            } else {
+                try transaction.delete(key)
+            }
+        }
+        for leaf in blocks.keys.sorted() {
+            let key = IndexKey.block(leaf)
+            let patch = blocks[leaf]!
+            var whole = Leaf.whole(.absent)
+            if patch.base == .unchanged, let older = try read(key, transaction, seal, { $0.getRest() }) {
+                do throws(ChunkError) {
+                    whole = try Leaf(older)
+                } catch {
+                    throw IndexError("\(error)", isCorruption: true)
+                }
+            }
+            patch.apply(to: &whole)
+            if whole.isAbsent {
+                try transaction.delete(key)
+            } else {
+                try transaction.put(key, seal.seal(whole.encoded(), key: key))
+            }
+        }
+        for id in droppedLayers.keys.sorted() {
+            try transaction.delete(IndexKey.layer(id))
+            try writeSwept(id, from: 0, to: droppedLayers[id]!, transaction, seal)
+        }
+        try sweep(transaction, seal)
+    }
+
+    /// Removes leaves of dropped layers, some at each checkpoint: a volume of any size is deleted at once, and its map goes by
+    /// and by. Both copies of the index do the same at the same LSN.
+    private func sweep(_ transaction: any IndexTransaction, _ seal: RowSeal) throws(IndexError) {
+        var budget = UInt32(Limits.leavesSweptMax)
+        let prefix = [IndexKey.swept]
+        for row in try transaction.range(from: prefix, to: IndexKey.successor(ofPrefix: prefix), limit: 64) {
+            guard budget > 0, row.key.count == 9 else { return }
+            let id = IndexKey.bigEndian(row.key[1...])
+            guard let span = try read(row.key, transaction, seal, { ($0.get(UInt32.self), $0.get(UInt32.self)) })
+            else { continue }
+            let (start, end) = span
+            let stop = end - start > budget ? start + budget : end
+            try transaction.deleteRange(
+                from: IndexKey.block(LeafKey(owner: id, index: start)),
+                to: IndexKey.block(LeafKey(owner: id, index: stop)))
+            budget -= stop - start
+            if stop == end {
+                try transaction.delete(row.key)
+            } else {
+                try writeSwept(id, from: stop, to: end, transaction, seal)
+            }
+        }
+    }
+
+    private func writeSwept(
+        _ id: UInt64, from start: UInt32, to end: UInt32, _ transaction: any IndexTransaction, _ seal: RowSeal
+    ) throws(IndexError) {
+        let key = IndexKey.swept(id)
+        var writer = ByteWriter(reserving: 8)
+        writer.put(start)
+        writer.put(end)
+        try transaction.put(key, seal.seal(writer.bytes, key: key))
     }
 
     private func read<Row>(

@@ -1,0 +1,372 @@
+package import Primitives
+private import Synchronization
+
+// The tree of layers: what may be done to it, and what each change logs. All of these wait for the log: for threads of the
+// control plane, never for an event loop or a connection's thread.
+
+extension ChunkStore {
+    /// Opens a volume to read and write, or a snapshot to read; the same object for the same name while it is open.
+    ///
+    /// - Parameter threads: where requests go on that have to wait; nil only where one thread does everything.
+    package func volume(_ name: Bytes, threads: WorkThreads?) throws(LayerError) -> LayeredVolume {
+        try treeMutex.withLock { () throws(LayerError) in
+            if let open = volumes.find(name) { return open }
+            let handle = try needHandle(name)
+            let chain = try chain(from: handle.layer)
+            let volume = LayeredVolume(
+                store: self, name: name, number: nextID(), chain: chain, isWritable: handle.kind == .volume,
+                threads: threads)
+            volumes.insert(volume, head: handle.layer, isWritable: handle.kind == .volume)
+            return volume
+        }
+    }
+
+    package func handle(_ name: Bytes) throws(LayerError) -> HandleRow? {
+        try treeMutex.withLock { () throws(LayerError) in try lookUpHandle(name) }
+    }
+
+    /// The layer behind a handle: its size, depth, and what stands on it.
+    package func layer(of name: Bytes) throws(LayerError) -> LayerRow {
+        try treeMutex.withLock { () throws(LayerError) in try needLayer(needHandle(name).layer) }
+    }
+
+    func layerRow(_ id: UInt64) throws(LayerError) -> LayerRow {
+        try treeMutex.withLock { () throws(LayerError) in try needLayer(id) }
+    }
+
+    /// All handles whose names begin so, sorted.
+    package func handles(prefix: Bytes) throws(LayerError) -> [HandleRow] {
+        try treeMutex.withLock { () throws(LayerError) in
+            var names = Set<Bytes>()
+            do throws(ChunkError) {
+                let from = IndexKey.handle(prefix)
+                let end = IndexKey.successor(ofPrefix: from)
+                var cursor = from
+                while true {
+                    let page = try indexRange(from: cursor, to: end, reverse: false, limit: 1_000)
+                    for row in page.rows { names.insert(Bytes(row.key[1...])) }
+                    guard page.rows.count == 1_000, let last = page.rows.last else { break }
+                    cursor = last.key + [0]
+                }
+            } catch {
+                throw .store(error)
+            }
+            memoryMutex.withLock {
+                for overlay in [memory.value.active, memory.value.frozen] {
+                    for name in overlay?.handles.keys ?? [:].keys where name.hasPrefix(prefix) { names.insert(name) }
+                }
+            }
+            var rows: [HandleRow] = []
+            for name in names.sorted() { if let row = try lookUpHandle(name) { rows.append(row) } }
+            return rows
+        }
+    }
+
+    // MARK: Changes
+
+    /// A volume that reads as zeros.
+    package func createVolume(_ name: Bytes, byteCount: UInt64, attributes: [UInt8]) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            try checkNew(name, byteCount, attributes)
+            let id = nextID()
+            try commit(
+                TreeChange(
+                    kind: .newLayer,
+                    layers: [
+                        LayerRow(
+                            id: id, parent: 0, byteCount: byteCount, isFrozen: false, children: 0, handles: 1, depth: 1)
+                    ], handles: [HandleRow(name: name, kind: .volume, layer: id, attributes: attributes)]),
+                needsSpace: true)
+        }
+    }
+
+    /// Freezes what the volume holds now under a name of its own; the volume goes on over it.
+    package func snapshot(_ volume: Bytes, as name: Bytes, attributes: [UInt8]) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            let handle = try needHandle(volume, .volume)
+            var head = try needLayer(handle.layer)
+            try checkNew(name, head.byteCount, attributes)
+            let next = try child(of: head)
+            head.isFrozen = true
+            head.children += 1  // The volume's own handle moves on to the child, and the snapshot's takes its place.
+            var moved = handle
+            moved.layer = next.id
+            let snapshot = HandleRow(name: name, kind: .snapshot, layer: head.id, attributes: attributes)
+            let change = TreeChange(kind: .snapshot, layers: [head, next], handles: [moved, snapshot])
+            try withGate(of: volume) { (open) throws(LayerError) in
+                try commit(change, needsSpace: true)
+                try stand(open, on: next.id, replacing: head.id, forgetsLeaves: false)
+            }
+        }
+    }
+
+    /// A volume that begins as a snapshot; `byteCount` at least the snapshot's, what is beyond it reads as zeros.
+    package func clone(
+        _ snapshot: Bytes, as name: Bytes, byteCount: UInt64, attributes: [UInt8]
+    ) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            var parent = try needLayer(needHandle(snapshot, .snapshot).layer)
+            try checkNew(name, byteCount, attributes)
+            var layer = try child(of: parent)
+            guard byteCount >= parent.byteCount else { throw .shrinks }
+            layer.byteCount = byteCount
+            parent.children += 1
+            try commit(
+                TreeChange(
+                    kind: .clone, layers: [parent, layer],
+                    handles: [HandleRow(name: name, kind: .volume, layer: layer.id, attributes: attributes)]),
+                needsSpace: true)
+        }
+    }
+
+    /// A volume that begins as another one is now: that one is frozen, and both go on over it. One change of the log.
+    package func cloneVolume(
+        _ volume: Bytes, as name: Bytes, byteCount: UInt64, attributes: [UInt8]
+    ) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            let handle = try needHandle(volume, .volume)
+            var head = try needLayer(handle.layer)
+            try checkNew(name, byteCount, attributes)
+            guard byteCount >= head.byteCount else { throw .shrinks }
+            let next = try child(of: head)
+            var copy = try child(of: head)
+            copy.byteCount = byteCount
+            head.isFrozen = true
+            head.children += 2
+            head.handles -= 1
+            var moved = handle
+            moved.layer = next.id
+            let change = TreeChange(
+                kind: .clone, layers: [head, next, copy],
+                handles: [moved, HandleRow(name: name, kind: .volume, layer: copy.id, attributes: attributes)])
+            try withGate(of: volume) { (open) throws(LayerError) in
+                try commit(change, needsSpace: true)
+                try stand(open, on: next.id, replacing: head.id, forgetsLeaves: false)
+            }
+        }
+    }
+
+    /// Puts a volume back to one of its own snapshots; what was written since is gone.
+    package func revert(_ volume: Bytes, to snapshot: Bytes) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            let handle = try needHandle(volume, .volume)
+            let target = try needHandle(snapshot, .snapshot).layer
+            let chain = try chain(from: handle.layer)
+            guard chain.dropFirst().contains(where: { $0.id == target }) else { throw .notAnAncestor }
+            var layers: [UInt64: LayerRow] = [:]
+            for layer in chain { layers[layer.id] = layer }
+            let old = chain[0]
+            let next = try child(of: layers[target]!)
+            layers[target]!.children += 1
+            layers[old.id]!.handles -= 1
+            let dropped = drop(old.id, from: &layers)
+            layers[next.id] = next
+            var moved = handle
+            moved.layer = next.id
+            let change = TreeChange(
+                kind: .revert, layers: changed(layers, from: chain), dropped: dropped, handles: [moved])
+            try withGate(of: volume) { (open) throws(LayerError) in
+                try commit(change, needsSpace: true)
+                try stand(open, on: next.id, replacing: old.id, forgetsLeaves: true)
+            }
+        }
+    }
+
+    /// A volume grows; what is new reads as zeros.
+    package func resize(_ volume: Bytes, to byteCount: UInt64) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            var head = try needLayer(needHandle(volume, .volume).layer)
+            guard byteCount >= head.byteCount else { throw .shrinks }
+            try check(byteCount)
+            head.byteCount = byteCount
+            try withGate(of: volume) { (open) throws(LayerError) in
+                try commit(TreeChange(kind: .resize, layers: [head]), needsSpace: true)
+                try stand(open, on: head.id, replacing: head.id, forgetsLeaves: false)
+            }
+        }
+    }
+
+    /// Removes a volume or a snapshot. Its layer goes with it, and those below that nobody else stands on; one that others stand
+    /// on stays, hidden.
+    package func removeHandle(_ name: Bytes) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            let handle = try needHandle(name)
+            let chain = try chain(from: handle.layer)
+            var layers: [UInt64: LayerRow] = [:]
+            for layer in chain { layers[layer.id] = layer }
+            layers[handle.layer]!.handles -= 1
+            let dropped = drop(handle.layer, from: &layers)
+            let change = TreeChange(
+                kind: .dropLayer, layers: changed(layers, from: chain), dropped: dropped, removedHandles: [name])
+            try withGate(of: name) { (open) throws(LayerError) in
+                try commit(change, needsSpace: false)
+                guard let open else { return }
+                open.vanish()
+                volumes.remove(open, head: handle.layer)
+                memoryMutex.withLock { volumes.forget(open) }
+            }
+        }
+    }
+
+    // MARK: Steps of a change
+
+    private func changing<R>(_ body: () throws(LayerError) -> R) throws(LayerError) -> R {
+        try treeMutex.withLock(body)
+    }
+
+    /// With the volume's gate closed, if it is open at all.
+    private func withGate(
+        of name: Bytes, _ body: (LayeredVolume?) throws(LayerError) -> Void
+    ) throws(LayerError) {
+        let open = volumes.find(name)
+        var closes = open?.isWritable == true
+        #if DEBUG
+            if configuration.mutant == .dropVolumeGate { closes = false }
+        #endif
+        if closes { open?.gate.close() }
+        defer { if closes { open?.gate.open() } }
+        try body(open)
+    }
+
+    /// Moves an open volume to where the log has it now.
+    private func stand(
+        _ open: LayeredVolume?, on head: UInt64, replacing old: UInt64, forgetsLeaves: Bool
+    ) throws(LayerError) {
+        guard let open else { return }
+        let chain = try chain(from: head)
+        memoryMutex.withLock {
+            if forgetsLeaves { volumes.forget(open) }
+            if head != old { volumes.move(open, from: old, to: head) }
+            open.stand(on: chain)
+        }
+    }
+
+    /// A layer that nobody names or stands on goes, and so on downwards. Rows that stay are changed in `layers`.
+    private func drop(_ id: UInt64, from layers: inout [UInt64: LayerRow]) -> [TreeChange.Dropped] {
+        var dropped: [TreeChange.Dropped] = []
+        var id = id
+        while let row = layers[id], row.children == 0, row.handles == 0 {
+            layers[id] = nil
+            dropped.append(TreeChange.Dropped(id: id, leaves: UInt32((row.byteCount + leafBytes - 1) / leafBytes)))
+            id = row.parent
+            layers[id]?.children -= 1
+        }
+        return dropped
+    }
+
+    private var leafBytes: UInt64 { UInt64(Leaf.blocks * Limits.volumeBlockBytes) }
+
+    private func changed(_ layers: [UInt64: LayerRow], from chain: [LayerRow]) -> [LayerRow] {
+        layers.values.filter { !chain.contains($0) }.sorted { $0.id < $1.id }
+    }
+
+    private func child(of parent: LayerRow) throws(LayerError) -> LayerRow {
+        guard parent.depth < UInt32(Limits.layerDepthMax) else { throw .tooDeep }
+        return LayerRow(
+            id: nextID(), parent: parent.id, byteCount: parent.byteCount, isFrozen: false, children: 0, handles: 1,
+            depth: parent.depth + 1)
+    }
+
+    private func checkNew(_ name: Bytes, _ byteCount: UInt64, _ attributes: [UInt8]) throws(LayerError) {
+        precondition(
+            !name.isEmpty && name.count <= Limits.handleBytesMax && attributes.count <= Limits.handleAttributesMax)
+        try check(byteCount)
+        if try lookUpHandle(name) != nil { throw .handleExists(name) }
+    }
+
+    private func check(_ byteCount: UInt64) throws(LayerError) {
+        guard byteCount > 0, byteCount % UInt64(Limits.volumeBlockBytes) == 0, byteCount <= Limits.volumeBytesMax else {
+            throw .badSize
+        }
+    }
+
+    /// Waits until the change is durable and in memory.
+    private func commit(_ change: TreeChange, needsSpace: Bool) throws(LayerError) {
+        if needsSpace, counters.spaceRefused.load(ordering: .relaxed) { throw .store(.noSpace) }
+        let record = Record.tree(change)
+        let outcome = Outcome()
+        enqueue(
+            Submission(record: record, encoded: record.encoded(), hold: nil, sink: InlineSink.shared) {
+                outcome.set($0)
+            })
+        if !configuration.isThreaded { runPending() }
+        if case .failure(let error) = outcome.wait() { throw .store(error) }
+    }
+
+    // MARK: Rows
+
+    private func needHandle(_ name: Bytes, _ kind: HandleRow.Kind? = nil) throws(LayerError) -> HandleRow {
+        guard let row = try lookUpHandle(name) else { throw .noSuchHandle(name) }
+        if let kind, row.kind != kind { throw .wrongKind(name) }
+        return row
+    }
+
+    /// Under the tree's mutex nothing changes meanwhile; a row only moves from memory to the index.
+    private func lookUpHandle(_ name: Bytes) throws(LayerError) -> HandleRow? {
+        let remembered = memoryMutex.withLock {
+            memory.value.active.handles[name] ?? memory.value.frozen?.handles[name]
+        }
+        if let remembered { return remembered }
+        do throws(ChunkError) {
+            guard let bytes = try indexRow(IndexKey.handle(name)).value else { return nil }
+            var reader = ByteReader(bytes)
+            let row = reader.getHandleRow(name)
+            guard reader.isComplete else { throw .corruptIndex("a handle's row cannot be decoded") }
+            return row
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    private func needLayer(_ id: UInt64) throws(LayerError) -> LayerRow {
+        let remembered = memoryMutex.withLock {
+            memory.value.active.layers[id] ?? memory.value.frozen?.layers[id]
+        }
+        if let remembered { return remembered }
+        do throws(ChunkError) {
+            guard let bytes = try indexRow(IndexKey.layer(id)).value else {
+                throw .corruptIndex("layer \(id) is named, and not there")
+            }
+            var reader = ByteReader(bytes)
+            let row = reader.getLayerRow(id)
+            guard reader.isComplete else { throw .corruptIndex("a layer's row cannot be decoded") }
+            return row
+        } catch {
+            throw .store(error)
+        }
+    }
+
+    private func chain(from head: UInt64) throws(LayerError) -> [LayerRow] {
+        var out: [LayerRow] = []
+        var id = head
+        while id != 0 {
+            guard out.count < Limits.layerDepthMax else { throw .store(.corruptIndex("layers that stand in a ring")) }
+            let row = try needLayer(id)
+            out.append(row)
+            id = row.parent
+        }
+        return out
+    }
+}
+
+/// One result that a thread waits for.
+private final class Outcome: Sendable {
+    private let mutex = PosixMutex()
+    private let result = PosixGuarded<Result<Void, ChunkError>?>(nil)
+
+    func set(_ value: Result<Void, ChunkError>) {
+        mutex.withLock {
+            result.value = value
+            mutex.broadcast()
+        }
+    }
+
+    func wait() -> Result<Void, ChunkError> {
+        mutex.withLock {
+            while true {
+                if let value = result.value { return value }
+                mutex.wait()
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import Primitives
+
+/// The volumes that are open, and the leaves of their maps that are in memory, resolved through all their layers.
+///
+/// Leaves are changed as records are applied, under the store's memory mutex, and put in under it, too: so a leaf in memory is
+/// never older than what was acknowledged.
+final class VolumeTable: Sendable {
+    struct LeafID: Hashable, Sendable {
+        var volume: UInt64
+        var index: UInt32
+    }
+
+    /// Shared by who reads it and changed in place, both under `leafMutex`.
+    final class ResolvedLeaf: @unchecked Sendable {
+        // SAFETY: reached only under `leafMutex`.
+        var leaf: Leaf
+        init(_ leaf: Leaf) { self.leaf = leaf }
+    }
+
+    private let mutex = PosixMutex()
+    private let open = PosixGuarded<(byName: [Bytes: LayeredVolume], byHead: [UInt64: LayeredVolume])>(([:], [:]))
+    private let leafMutex = PosixMutex()
+    private let leaves = PosixGuarded(RecentCache<LeafID, ResolvedLeaf>(limit: Limits.resolvedLeavesMax))
+
+    func find(_ name: Bytes) -> LayeredVolume? { mutex.withLock { open.value.byName[name] } }
+
+    func insert(_ volume: LayeredVolume, head: UInt64, isWritable: Bool) {
+        mutex.withLock {
+            open.value.byName[volume.name] = volume
+            if isWritable { open.value.byHead[head] = volume }
+        }
+    }
+
+    func remove(_ volume: LayeredVolume, head: UInt64) {
+        mutex.withLock {
+            open.value.byName[volume.name] = nil
+            open.value.byHead[head] = nil
+        }
+    }
+
+    /// A volume stands on another head now.
+    func move(_ volume: LayeredVolume, from: UInt64, to: UInt64) {
+        mutex.withLock {
+            open.value.byHead[from] = nil
+            open.value.byHead[to] = volume
+        }
+    }
+
+    var count: Int { mutex.withLock { open.value.byName.count } }
+
+    // MARK: Leaves
+
+    /// Appends the entries of a range of one leaf's blocks; false if the leaf is not in memory.
+    func copy(_ id: LeafID, _ range: Range<Int>, into out: inout [MapEntry]) -> Bool {
+        leafMutex.withLock {
+            guard let leaf = leaves.value.get(id) else { return false }
+            leaf.leaf.copy(range, into: &out)
+            return true
+        }
+    }
+
+    /// Under the store's memory mutex.
+    func put(_ id: LeafID, _ leaf: Leaf) { leafMutex.withLock { leaves.value.set(id, ResolvedLeaf(leaf)) } }
+
+    func forget(_ volume: LayeredVolume) {
+        leafMutex.withLock { leaves.value.removeAll(where: { $0.volume == volume.number }) }
+    }
+
+    /// Under the store's memory mutex: what was just applied, to the leaves that are in memory.
+    func applied(_ record: Record) {
+        switch record {
+        case .volumeWrite(let layer, let firstBlock, let entries, _):
+            guard let volume = mutex.withLock({ open.value.byHead[layer] }) else { return }
+            change(volume, firstBlock, UInt64(entries.count)) { leaf, block, at in leaf[block] = entries[at] }
+        case .volumeTrim(let layer, let firstBlock, let count, _):
+            guard let volume = mutex.withLock({ open.value.byHead[layer] }) else { return }
+            // Nothing shows through: where no zeros are left there is no older layer.
+            change(volume, firstBlock, count) { leaf, block, _ in leaf[block] = .zero }
+        default: break
+        }
+    }
+
+    private func change(
+        _ volume: LayeredVolume, _ firstBlock: UInt64, _ count: UInt64, _ set: (inout Leaf, Int, Int) -> Void
+    ) {
+        leafMutex.withLock {
+            let end = firstBlock + count
+            var block = firstBlock
+            while block < end {
+                let place = Int(block % UInt64(Leaf.blocks))
+                let run = Int(min(end - block, UInt64(Leaf.blocks - place)))
+                let id = LeafID(volume: volume.number, index: UInt32(block / UInt64(Leaf.blocks)))
+                if let resolved = leaves.value.get(id) {
+                    for i in 0..<run { set(&resolved.leaf, place + i, Int(block - firstBlock) + i) }
+                }
+                block += UInt64(run)
+            }
+        }
+    }
+}
