@@ -1,3 +1,4 @@
+import Disks
 import Primitives
 import Synchronization
 
@@ -60,5 +61,10 @@ extension ChunkStore {
             freeBytes: counters.freeBytes.load(ordering: .relaxed),
             refusesUserWrites: counters.spaceRefused.load(ordering: .relaxed) || readOnly != nil,
             groupSizes: counters.groupSizes.snapshot(), flushTimes: counters.flushTimes.snapshot())
+    }
+
+    /// Bytes that the file system still has, and all of it. May wait for the disk.
+    package func space() throws(ChunkError) -> (free: Int64, total: Int64) {
+        do throws(DiskError) { return try disk.space() } catch { throw .disk(error) }
     }
 }

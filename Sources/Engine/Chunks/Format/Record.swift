@@ -22,6 +22,7 @@ enum RecordType: UInt8, Sendable {
     /// An upload was given up: its leaves name nothing.
     case dropUpload = 16
     case revert = 17
+    case rename = 18
     case putContainer = 32
     case deleteContainer = 33
     case putAccount = 34
@@ -229,6 +230,7 @@ extension Record {
         case .clone: self = .tree(reader.getTreeChange(.clone))
         case .resize: self = .tree(reader.getTreeChange(.resize))
         case .revert: self = .tree(reader.getTreeChange(.revert))
+        case .rename: self = .tree(reader.getTreeChange(.rename))
         case .dropLayer: self = .tree(reader.getTreeChange(.dropLayer))
         case .moveLeaf, .relocate, .frame: return nil
         }

@@ -11,7 +11,9 @@ struct Superblock: Sendable {
     private static let sequenceOffset = 56
     /// Feature bits that this version knows. Unknown incompatible ones refuse the store; unknown
     /// read-only-compatible ones allow reading only.
-    static let knownIncompatible: UInt64 = 0
+    static let knownIncompatible: UInt64 = layers
+    /// There are, or were, volumes: their records are in the log.
+    static let layers: UInt64 = 1
     static let knownReadOnlyCompatible: UInt64 = 0
 
     var compatible: UInt64 = 0

@@ -1,3 +1,4 @@
+import Disks
 package import Primitives
 private import Synchronization
 
@@ -68,6 +69,7 @@ extension ChunkStore {
     package func createVolume(_ name: Bytes, byteCount: UInt64, attributes: [UInt8]) throws(LayerError) {
         try changing { () throws(LayerError) in
             try checkNew(name, byteCount, attributes)
+            try announceLayers()
             let id = nextID()
             try commit(
                 TreeChange(
@@ -82,21 +84,59 @@ extension ChunkStore {
 
     /// Freezes what the volume holds now under a name of its own; the volume goes on over it.
     package func snapshot(_ volume: Bytes, as name: Bytes, attributes: [UInt8]) throws(LayerError) {
+        try snapshot([SnapshotRequest(volume: volume, name: name, attributes: attributes)])
+    }
+
+    /// The same of several volumes, each once, at one moment, in one change of the log: all of them or none.
+    package func snapshot(_ requests: [SnapshotRequest]) throws(LayerError) {
         try changing { () throws(LayerError) in
-            let handle = try needHandle(volume, .volume)
-            var head = try needLayer(handle.layer)
-            try checkNew(name, head.byteCount, attributes)
-            let next = try child(of: head)
-            head.isFrozen = true
-            head.children += 1  // The volume's own handle moves on to the child, and the snapshot's takes its place.
-            var moved = handle
-            moved.layer = next.id
-            let snapshot = HandleRow(name: name, kind: .snapshot, layer: head.id, attributes: attributes)
-            let change = TreeChange(kind: .snapshot, layers: [head, next], handles: [moved, snapshot])
-            try withGate(of: volume) { (open) throws(LayerError) in
-                try commit(change, needsSpace: true)
-                try stand(open, on: next.id, replacing: head.id, forgetsLeaves: false)
+            var change = TreeChange(kind: .snapshot)
+            var moves: [(volume: Bytes, from: UInt64, to: UInt64)] = []
+            for request in requests.sorted(by: { $0.volume < $1.volume }) {
+                let handle = try needHandle(request.volume, .volume)
+                var head = try needLayer(handle.layer)
+                try checkNew(request.name, head.byteCount, request.attributes)
+                precondition(!moves.contains { $0.volume == request.volume })
+                let next = try child(of: head)
+                head.isFrozen = true
+                // The volume's own handle moves on to the child, and the snapshot's takes its place.
+                head.children += 1
+                var moved = handle
+                moved.layer = next.id
+                change.layers += [head, next]
+                change.handles += [
+                    moved,
+                    HandleRow(name: request.name, kind: .snapshot, layer: head.id, attributes: request.attributes),
+                ]
+                moves.append((request.volume, head.id, next.id))
             }
+            guard !moves.isEmpty else { return }
+            try withGates(moves, change)
+        }
+    }
+
+    /// Closes one gate after the other, then commits.
+    private func withGates(
+        _ moves: [(volume: Bytes, from: UInt64, to: UInt64)], _ change: TreeChange, closed: Int = 0
+    ) throws(LayerError) {
+        guard closed < moves.count else { return try commit(change, needsSpace: true) }
+        let move = moves[closed]
+        try withGate(of: move.volume) { (open) throws(LayerError) in
+            try withGates(moves, change, closed: closed + 1)
+            try stand(open, on: move.to, replacing: move.from, forgetsLeaves: false)
+        }
+    }
+
+    /// Gives a volume or a snapshot another name, and other attributes with it.
+    package func rename(_ name: Bytes, to newName: Bytes, attributes: [UInt8]) throws(LayerError) {
+        try changing { () throws(LayerError) in
+            var handle = try needHandle(name)
+            try checkNew(newName, UInt64(Limits.volumeBlockBytes), attributes)
+            handle.name = newName
+            handle.attributes = attributes
+            guard volumes.find(name) == nil else { throw .inUse(name) }
+            try commit(
+                TreeChange(kind: .rename, handles: [handle], removedHandles: [name]), needsSpace: true)
         }
     }
 
@@ -209,6 +249,16 @@ extension ChunkStore {
     }
 
     // MARK: Steps of a change
+
+    /// Before the first record of a kind that programs without volumes would take for the log's end.
+    private func announceLayers() throws(LayerError) {
+        guard superblock.value.incompatible & Superblock.layers == 0 else { return }
+        if let reason = readOnlyReason { throw .store(.readOnly(reason)) }
+        var next = superblock.value
+        next.incompatible |= Superblock.layers
+        do throws(DiskError) { try next.write(disk) } catch { throw .store(.disk(error)) }
+        superblock.value = next
+    }
 
     private func changing<R>(_ body: () throws(LayerError) -> R) throws(LayerError) -> R {
         try treeMutex.withLock(body)

@@ -29,6 +29,19 @@ package struct HandleRow: Sendable, Hashable {
     package var attributes: [UInt8]
 }
 
+/// One of the snapshots that are to be taken together.
+package struct SnapshotRequest: Sendable, Hashable {
+    package var volume: Bytes
+    package var name: Bytes
+    package var attributes: [UInt8]
+
+    package init(volume: Bytes, name: Bytes, attributes: [UInt8]) {
+        self.volume = volume
+        self.name = name
+        self.attributes = attributes
+    }
+}
+
 /// A change of the layer tree: every row that it touches, as it is afterwards, so that redo looks nothing up.
 struct TreeChange: Sendable, Hashable {
     /// What it was, for people and for salvage; replay does not ask.
@@ -39,6 +52,7 @@ struct TreeChange: Sendable, Hashable {
         case resize = 11
         case dropLayer = 13
         case revert = 17
+        case rename = 18
 
         var type: RecordType {
             switch self {
@@ -48,6 +62,7 @@ struct TreeChange: Sendable, Hashable {
             case .resize: .resize
             case .dropLayer: .dropLayer
             case .revert: .revert
+            case .rename: .rename
             }
         }
     }
@@ -79,6 +94,8 @@ package enum LayerError: Error, Sendable, Hashable {
     case tooDeep
     /// The snapshot is not one of this volume's.
     case notAnAncestor
+    /// It is open, and can't change its name under those who use it.
+    case inUse(Bytes)
     case store(ChunkError)
 }
 
