@@ -5,9 +5,10 @@
 import Foundation
 import PackageDescription
 
-/// `APUS_ENGINE_ONLY=1` leaves out everything above the engine and the object rules, and with it every
-/// dependency but swift-crypto: engine tests and sanitizer builds then start in a minute instead of six.
-let engineOnly = ProcessInfo.processInfo.environment["APUS_ENGINE_ONLY"] == "1"
+/// `APUS_WITHOUT_FACES=1` leaves out what speaks HTTP and the daemon above it (floors 4 and 5), and with them every
+/// dependency but swift-crypto and GRDB: tests and sanitizer builds of the engine and the services then start in a few
+/// minutes instead of ten.
+let withoutFaces = ProcessInfo.processInfo.environment["APUS_WITHOUT_FACES"] == "1"
 
 let language: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -28,10 +29,13 @@ let bytes: [SwiftSetting] =
 
 // MD5, SHA-2, HMAC, scrypt and AES: BoringSSL's assembly, no code of ours.
 var dependencies: [Package.Dependency] = [
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2")
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // control.db: typed rows, migrations.
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
 ]
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 
 var products: [Product] = []
 
@@ -59,7 +63,23 @@ var targets: [Target] = [
     .target(
         name: "Rings", dependencies: ["Codecs", "Primitives"], path: "Sources/Placement/Rings", swiftSettings: strict),
 
-    // Floor 3 (the part that needs no other package).
+    // Floor 2.
+    .target(
+        name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
+
+    .target(
+        name: "BlockDevices", dependencies: ["Primitives"], path: "Sources/Block/BlockDevices", swiftSettings: bytes),
+    .target(
+        name: "SCSI", dependencies: ["BlockDevices", "Codecs", "Primitives"], path: "Sources/Block/SCSI",
+        swiftSettings: bytes),
+    .target(
+        name: "ISCSI", dependencies: ["BlockDevices", "CLinux", "Codecs", "Primitives", "SCSI", crypto],
+        path: "Sources/Block/ISCSI", swiftSettings: bytes),
+
+    // Floor 3.
+    .target(
+        name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
+        path: "Sources/Services/Identity", swiftSettings: strict),
     .target(
         name: "Objects", dependencies: ["Chunks", "Codecs", "Primitives", "Rings"],
         path: "Sources/Services/Objects", swiftSettings: strict),
@@ -71,11 +91,19 @@ var targets: [Target] = [
     .testTarget(name: "ChunksTests", dependencies: ["Chunks", "Codecs", "Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives", crypto], swiftSettings: bytes),
     .testTarget(
+        name: "BlockDevicesTests", dependencies: ["BlockDevices", "Primitives"], swiftSettings: bytes),
+    .testTarget(name: "SCSITests", dependencies: ["BlockDevices", "Primitives", "SCSI"], swiftSettings: bytes),
+    .testTarget(
+        name: "ISCSITests", dependencies: ["BlockDevices", "Codecs", "ISCSI", "Primitives", "SCSI"],
+        swiftSettings: bytes),
+    .testTarget(
+        name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
+    .testTarget(
         name: "ObjectsTests", dependencies: ["Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"],
         swiftSettings: bytes),
 ]
 
-if !engineOnly {
+if !withoutFaces {
     dependencies += [
         // The object path's transport (HTTP/1.1 parser, event loops) and TLS.
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -85,8 +113,6 @@ if !engineOnly {
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         // The parts of requests as that server's channels pass them, for a deadline of our own on them.
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
-        // control.db: typed rows, migrations.
-        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         // Both commands' arguments, the daemon's configuration sources, its log, its service group.
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0"),
@@ -105,7 +131,6 @@ if !engineOnly {
     let hummingbirdTLS: Target.Dependency = .product(name: "HummingbirdTLS", package: "hummingbird")
     let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
     let httpParts: Target.Dependency = .product(name: "NIOHTTPTypes", package: "swift-nio-extras")
-    let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
     let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
     let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
     let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -116,13 +141,6 @@ if !engineOnly {
         .executable(name: "apus", targets: ["apus"]),
     ]
     targets += [
-        // Floor 2.
-        .target(
-            name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
-        // Floor 3.
-        .target(
-            name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
-            path: "Sources/Services/Identity", swiftSettings: strict),
         // Floor 4. HTTPFace is what the faces share, so it lies below its neighbours.
         .target(
             name: "HTTPFace", dependencies: ["Primitives", "Codecs", logging] + nio,
@@ -151,8 +169,6 @@ if !engineOnly {
         .executableTarget(
             name: "apus", dependencies: ["Daemon", arguments], path: "Sources/Daemon/apus", swiftSettings: strict),
 
-        .testTarget(
-            name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
         .testTarget(
             name: "IdentityAPITests",
             dependencies: [
@@ -184,7 +200,7 @@ if !engineOnly {
 
 // Benchmarks/ is no package of its own, because it measures what `package` access hides: a target of this one can see
 // it. It is left out unless asked for, so that nobody builds or ships it by accident:
-// APUS_BENCHMARKS=1 APUS_ENGINE_ONLY=1 swift run -c release --scratch-path .build-bench apus-bench
+// APUS_BENCHMARKS=1 APUS_WITHOUT_FACES=1 swift run -c release --scratch-path .build-bench apus-bench
 if ProcessInfo.processInfo.environment["APUS_BENCHMARKS"] == "1" {
     products.append(.executable(name: "apus-bench", targets: ["apus-bench"]))
     targets.append(

@@ -50,7 +50,7 @@ package enum ConfigurationSources {
     /// `APUS_` variables that name no key are refused as misspelt ones in a file are; a few are other tools'.
     private static func known(_ environment: [String: String]) throws(DaemonError) -> [String: String] {
         let names = Set(ConfigurationKey.all.map(\.environmentName))
-        let others: Set<String> = ["APUS_CONFIG", "APUS_DATA_FOLDER", "APUS_ENGINE_ONLY"]
+        let others: Set<String> = ["APUS_CONFIG", "APUS_DATA_FOLDER", "APUS_WITHOUT_FACES"]
         var kept: [String: String] = [:]
         for (name, value) in environment
         where name.hasPrefix("APUS_") && !others.contains(name) && !name.hasPrefix("APUS_TEST_") {
