@@ -70,7 +70,7 @@ var targets: [Target] = [
     .target(
         name: "BlockDevices", dependencies: ["Primitives"], path: "Sources/Block/BlockDevices", swiftSettings: bytes),
     .target(
-        name: "SCSI", dependencies: ["BlockDevices", "Codecs", "Primitives"], path: "Sources/Block/SCSI",
+        name: "SCSI", dependencies: ["BlockDevices", "Primitives"], path: "Sources/Block/SCSI",
         swiftSettings: bytes),
     .target(
         name: "ISCSI", dependencies: ["BlockDevices", "CLinux", "Codecs", "Primitives", "SCSI", crypto],

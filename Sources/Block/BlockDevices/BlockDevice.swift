@@ -50,6 +50,9 @@ package protocol BlockDevice: AnyObject, Sendable {
     /// them, so they may end before the range does. May wait for a disk.
     func allocation(of range: BlockRange, max: Int) throws(BlockError) -> [BlockRun]
 
+    /// The space in use now, for reports to initiators; nil where the device does not count (the default).
+    var space: BlockSpace? { get }
+
     /// Called after each change of size, on any thread; there is one observer, the logical unit.
     func observeResize(_ observer: @escaping @Sendable () -> Void)
 }
