@@ -18,11 +18,12 @@ struct CHAP {
             let message = [identifier] + secret.bytes + challenge
             switch self {
             case .md5: return message.withUnsafeBytes { MD5.hash($0).bytes }
-            case .sha256: return message.withUnsafeBytes { bytes in
-                var hash = SHA256()
-                hash.update(bufferPointer: bytes)
-                return Array(hash.finalize())
-            }
+            case .sha256:
+                return message.withUnsafeBytes { bytes in
+                    var hash = SHA256()
+                    hash.update(bufferPointer: bytes)
+                    return Array(hash.finalize())
+                }
             }
         }
     }

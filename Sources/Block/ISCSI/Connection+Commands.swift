@@ -52,7 +52,9 @@ extension Connection {
             return answerFailure(task, .unexpectedData, isFinal: isFinal)
         }
         guard frame.data.count <= unsolicited else { return answerFailure(task, .wrongAmount, isFinal: isFinal) }
-        guard task.expected <= ISCSILimits.transferBytesMax else { return answerFailure(task, .tooLong, isFinal: isFinal) }
+        guard task.expected <= ISCSILimits.transferBytesMax else {
+            return answerFailure(task, .tooLong, isFinal: isFinal)
+        }
         if frame.data.count == task.expected {
             // All of it came along: it is used where it lies.
             if !isFinal { forget(task.tag) }
@@ -179,7 +181,7 @@ extension Connection {
         }
         executing = nil
         if let response {
-            if tasks[task.tag] === task { remove(task) }
+            remove(task)
             answer(task, response)
             recycle(task)
         } else {
@@ -195,7 +197,7 @@ extension Connection {
     /// The SCSI layer is done with a command that took its time. On the connection's thread, by way of the inbox.
     func completed(_ task: SCSITask, _ response: SCSIResponse) {
         executingCount -= 1
-        if tasks[task.tag] === task { remove(task) }
+        remove(task)
         if task.isAborted {
             settle(task)
         } else if phase == .fullFeature {
@@ -225,12 +227,16 @@ extension Connection {
     // MARK: The table of commands
 
     private func remember(_ task: SCSITask) {
-        guard tasks.updateValue(task, forKey: task.tag) == nil else { return }
+        guard !task.isListed else { return }
+        task.isListed = true
+        tasks[task.tag] = task
         if task.isImmediate { immediates += 1 } else { windowed += 1 }
     }
 
     func remove(_ task: SCSITask) {
-        guard tasks.removeValue(forKey: task.tag) != nil else { return }
+        guard task.isListed else { return }
+        task.isListed = false
+        tasks[task.tag] = nil
         if task.isImmediate { immediates -= 1 } else { windowed -= 1 }
     }
 

@@ -60,7 +60,8 @@ extension Connection {
     /// RFC 7143 11.17: the header of what was refused goes back.
     func reject(_ refused: BasicHeader, _ reason: RejectReason) {
         counted.rejects += 1
-        emit(Opcode.reject, 0x80, UnsafeRawBufferPointer(start: refused.base, count: ISCSILimits.headerBytes)) { header in
+        emit(Opcode.reject, 0x80, UnsafeRawBufferPointer(start: refused.base, count: ISCSILimits.headerBytes)) {
+            header in
             header.put(reason.rawValue, at: 2)
             header.put(tag: reservedTag)
             stampStatus(header)

@@ -40,6 +40,9 @@ final class Connection: @unchecked Sendable {
     var outputHeaderDigest = false
     var outputDataDigest = false
 
+    /// All that was to be said was sent: the initiator should get to read it.
+    private(set) var isClosedInOrder = false
+
     // Buffers.
 
     var input: Buffer?
@@ -204,6 +207,7 @@ final class Connection: @unchecked Sendable {
             keepAlive(isDue)
             if holdsIdleMemory, isDue(heardAt, ISCSILimits.idleMilliseconds) { releaseMemory() }
         case .ending:
+            isClosedInOrder = output.isEmpty
             if output.isEmpty || isDue(closeBy ?? now, 0) { abandon() }
         case .ended: break
         }

@@ -65,16 +65,36 @@ final class ConnectionThread: @unchecked Sendable {
             if connection.phase == .ended { break }
             if hasBacklog, connection.output.isEmpty { continue }
             // A full buffer's worth was read: there is more, most likely, so poll need not be asked.
-            if mayHaveMore, connection.wantsInput {
+            if mayHaveMore, connection.wantsInput, !hasBacklog {
                 mayHaveMore = receive()
                 continue
             }
             mayHaveMore = waitForSomething(wait, hasBacklog: hasBacklog)
         }
-        apus_tcp_shutdown(socket)
-        isLoggingIn ? loggedIn() : ()
+        if !connection.isClosedInOrder { apus_tcp_shutdown(socket) }
+        if isLoggingIn { loggedIn() }
         drain()
+        if connection.isClosedInOrder { linger() }
         ended()
+    }
+
+    /// Waits for the initiator's end of the connection: a socket that is closed with unread bytes in it resets the
+    /// connection, and the last answer (a reject, a refusal) may be lost on some systems. The session is over by now.
+    private func linger() {
+        apus_tcp_finish(socket)
+        connection.now = Self.milliseconds()
+        let deadline = connection.now + ISCSILimits.lingerMilliseconds
+        while connection.now < deadline {
+            let found = apus_wait(socket, 1, 0, -1, Int32(clamping: deadline - connection.now))
+            connection.now = Self.milliseconds()
+            guard found > 0 else { return }
+            var scratch: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+            var count = 0
+            repeat {
+                count = withUnsafeMutableBytes(of: &scratch) { apus_tcp_receive(socket, $0.baseAddress, $0.count) }
+            } while count > 0 && Self.milliseconds() < deadline
+            guard count == -Int(EAGAIN) else { return }
+        }
     }
 
     private func noticeLogin() {

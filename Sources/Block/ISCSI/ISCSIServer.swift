@@ -65,7 +65,9 @@ package final class ISCSIServer: Sendable {
         mutex.withLock { state.value.isStopping = true }
         apus_event_signal(stopEvent)
         if graceMilliseconds > 0 {
-            context.sessions.order(.askLogout(seconds: UInt16(clamping: (graceMilliseconds + 999) / 1000))) { _, _ in true }
+            context.sessions.order(.askLogout(seconds: UInt16(clamping: (graceMilliseconds + 999) / 1000))) { _, _ in
+                true
+            }
             _ = context.sessions.waitUntilNone(milliseconds: graceMilliseconds) { _, _ in true }
         }
         mutex.withLock {
@@ -93,7 +95,9 @@ package final class ISCSIServer: Sendable {
 
     /// Ends one session, as `endSessions` does; false if there is none of that id. (Its initiator may come back.)
     package func endSession(id: UInt64) -> Bool {
-        guard context.sessions.order(.end(.administrative), where: { other, _ in other == id }) > 0 else { return false }
+        guard context.sessions.order(.end(.administrative), where: { other, _ in other == id }) > 0 else {
+            return false
+        }
         _ = context.sessions.waitUntilNone(milliseconds: nil) { other, _ in other == id }
         return true
     }

@@ -70,6 +70,8 @@ package enum ISCSILimits {
     package static let sendStallMilliseconds: UInt64 = 60_000
     /// After the last answer (a refusal, a logout) the initiator has this long to take it.
     package static let closeMilliseconds: UInt64 = 2_000
+    /// And so long to close its end after that.
+    package static let lingerMilliseconds: UInt64 = 500
     /// Deep enough for the engine's reads below; only touched pages count.
     package static let threadStackBytes = 512 << 10
 

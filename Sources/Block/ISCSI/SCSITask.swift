@@ -23,6 +23,8 @@ final class SCSITask: DataInBuffer, @unchecked Sendable {
     /// The expected data transfer length.
     var expected = 0
     var command = SCSICommand(cdb: [], lun: 0, attribute: .simple, dataOutExpected: 0, dataInExpected: 0)
+    /// It is in the connection's table.
+    var isListed = false
     /// Nobody waits for its answer any more.
     var isAborted = false
 

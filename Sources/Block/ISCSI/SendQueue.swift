@@ -65,7 +65,8 @@ struct SendQueue {
         var count = 0
         var index = head
         while index < parts.count, count < vectors.count {
-            vectors[count] = iovec(iov_base: UnsafeMutableRawPointer(mutating: parts[index].base), iov_len: parts[index].count)
+            vectors[count] = iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: parts[index].base), iov_len: parts[index].count)
             count += 1
             index += 1
         }

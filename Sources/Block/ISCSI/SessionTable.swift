@@ -81,8 +81,9 @@ final class SessionTable: Sendable {
     func enter(_ handle: SessionHandle) -> (ticket: Ticket, mayProceed: Bool)? {
         mutex.withLock {
             guard state.value.tsihs.count < Int(UInt16.max) - 1 else { return nil }
-            repeat { state.value.lastTSIH &+= 1 } while
-                state.value.lastTSIH == 0 || state.value.tsihs.contains(state.value.lastTSIH)
+            repeat {
+                state.value.lastTSIH &+= 1
+            } while state.value.lastTSIH == 0 || state.value.tsihs.contains(state.value.lastTSIH)
             state.value.lastID += 1
             let ticket = Ticket(id: state.value.lastID, tsih: state.value.lastTSIH)
             let older = state.value.byKey[handle.key] ?? []

@@ -56,7 +56,9 @@ enum TextPairs {
             guard (1...16).contains(digits.count), digits.allSatisfy(\.isHexDigit) else { return nil }
             return UInt64(digits, radix: 16)
         }
-        guard (1...20).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        guard (1...20).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            return nil
+        }
         return UInt64(text)
     }
 
@@ -89,7 +91,9 @@ enum TextPairs {
     }
 
     private static func base64(_ digits: [UInt8]) -> [UInt8]? {
-        guard !digits.isEmpty, digits.count % 4 == 0, digits.count <= 2 * ISCSILimits.binaryValueBytesMax else { return nil }
+        guard !digits.isEmpty, digits.count % 4 == 0, digits.count <= 2 * ISCSILimits.binaryValueBytesMax else {
+            return nil
+        }
         var bytes: [UInt8] = []
         for group in stride(from: 0, to: digits.count, by: 4) {
             var bits: UInt32 = 0

@@ -238,6 +238,7 @@ ssize_t apus_tcp_send(int fd, const struct iovec *parts, size_t count) {
     return n < 0 ? -errno : n;
 }
 
+void apus_tcp_finish(int fd) { (void)shutdown(fd, SHUT_WR); }
 void apus_tcp_shutdown(int fd) { (void)shutdown(fd, SHUT_RDWR); }
 
 int apus_event_make(void) {

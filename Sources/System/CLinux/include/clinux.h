@@ -57,6 +57,8 @@ int apus_tcp_name(int fd, int peer, char *host, uint16_t *port);
 ssize_t apus_tcp_receive(int fd, void *buffer, size_t count);
 // Never raises SIGPIPE.
 ssize_t apus_tcp_send(int fd, const struct iovec *parts, size_t count);
+// Sends nothing any more; what the peer sends can still be read.
+void apus_tcp_finish(int fd);
 // Ends both directions, so that whoever waits for the socket wakes up.
 void apus_tcp_shutdown(int fd);
 
