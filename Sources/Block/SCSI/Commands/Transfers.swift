@@ -57,7 +57,7 @@ extension Exchange {
         try refuseWhereProtected(geometry)
         let range = try geometry.transfer(of: Extent(cdb))
         let whole = Int(range.count)
-        let bytes = try arrived(dataOut, of: whole, geometry)
+        guard let bytes = arrived(dataOut, of: whole, geometry) else { return fail(.dataTooShort, dataOut: whole) }
         guard bytes.count > 0 else { return good(dataOut: whole) }
         device.write(bytes, at: range.offset, durability: forcesUnit ? .medium : .device, sink: sink) { result in
             completion(done(result, dataOut: whole))
@@ -67,11 +67,9 @@ extension Exchange {
 
     /// What a write can use of the data that came. An initiator may announce less than its CDB asks for: then the whole
     /// blocks of that are written and the rest is a residual overflow; parts of blocks are refused (FCP-4 9.4.2).
-    func arrived(
-        _ dataOut: UnsafeRawBufferPointer, of whole: Int, _ geometry: BlockGeometry
-    ) throws(Sense) -> UnsafeRawBufferPointer {
+    func arrived(_ dataOut: UnsafeRawBufferPointer, of whole: Int, _ geometry: BlockGeometry) -> UnsafeRawBufferPointer? {
         let count = min(dataOut.count, whole)
-        guard count % Int(geometry.logicalBlockBytes) == 0 else { throw .dataTooShort }
+        guard count % Int(geometry.logicalBlockBytes) == 0 else { return nil }
         return UnsafeRawBufferPointer(rebasing: dataOut[..<count])
     }
 

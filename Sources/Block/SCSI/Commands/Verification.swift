@@ -35,7 +35,7 @@ extension Exchange {
         try refuseWhereProtected(geometry)
         let range = try geometry.transfer(of: Extent(cdb))
         let whole = Int(range.count)
-        let bytes = try arrived(dataOut, of: whole, geometry)
+        guard let bytes = arrived(dataOut, of: whole, geometry) else { return fail(.dataTooShort, dataOut: whole) }
         guard bytes.count > 0 else { return good(dataOut: whole) }
         let written = BlockRange(offset: range.offset, count: UInt64(bytes.count))
         let expected = check == .whole ? [UInt8](bytes) : nil
