@@ -84,7 +84,7 @@ import Testing
         #expect(initiator.memory.isEnded && !bench.unit.isAttached)
     }
 
-    @Test(arguments: [(UInt8(1), UInt16(7), UInt8(1)), (2, 0, 2)])
+    @Test(arguments: [(1, 7, 1), (2, 0, 2)] as [(UInt8, UInt16, UInt8)])
     func logoutOfWhatIsNotThereOrForRecoveryIsRefused(_ reason: UInt8, _ id: UInt16, _ response: UInt8) throws {
         let initiator = try Bench().loggedIn()
         initiator.send(initiator.logout(reason: reason, connection: id))
@@ -92,11 +92,12 @@ import Testing
         #expect(initiator.testUnitReady()?.header[3] == 0)
     }
 
-    @Test(arguments: [
-        (UInt8(0x10), UInt8(0x03), false),  // SNACK
-        (0x1f, 0x05, false), (0x3f, 0x05, false), (0x21, 0x05, false),  // unknown, or the target's own
-        (0x43, 0x04, true),  // a login in a session
-    ])
+    @Test(
+        arguments: [
+            (0x10, 0x03, false),  // SNACK
+            (0x1f, 0x05, false), (0x3f, 0x05, false), (0x21, 0x05, false),  // unknown, or the target's own
+            (0x43, 0x04, true),  // a login in a session
+        ] as [(UInt8, UInt8, Bool)])
     func whatHasNoPlaceIsRejected(_ opcode: UInt8, _ reason: UInt8, _ ends: Bool) throws {
         let initiator = try Bench().loggedIn()
         var pdu = RawPDU(opcode, flags: 0x80, tag: 3)

@@ -1,3 +1,4 @@
+import Primitives
 import Testing
 
 @testable import ISCSI
@@ -128,7 +129,7 @@ import Testing
         #expect(!bench.unit.isAttached)
     }
 
-    @Test(arguments: [(UInt8(8), UInt8(4)), (3, 5), (99, 255)])
+    @Test(arguments: [(8, 4), (3, 5), (99, 255)] as [(UInt8, UInt8)])
     func whatIsNotSupportedIsSaidSo(_ function: UInt8, _ response: UInt8) throws {
         let initiator = try Bench().loggedIn()
         initiator.send(initiator.management(function))

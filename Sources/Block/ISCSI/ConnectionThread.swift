@@ -71,7 +71,7 @@ final class ConnectionThread: @unchecked Sendable {
             }
             mayHaveMore = waitForSomething(wait, hasBacklog: hasBacklog)
         }
-        if !connection.isClosedInOrder { apus_tcp_shutdown(socket) }
+        if connection.isClosedInOrder { apus_tcp_finish(socket) } else { apus_tcp_shutdown(socket) }
         if isLoggingIn { loggedIn() }
         drain()
         if connection.isClosedInOrder { linger() }
@@ -81,7 +81,6 @@ final class ConnectionThread: @unchecked Sendable {
     /// Waits for the initiator's end of the connection: a socket that is closed with unread bytes in it resets the
     /// connection, and the last answer (a reject, a refusal) may be lost on some systems. The session is over by now.
     private func linger() {
-        apus_tcp_finish(socket)
         connection.now = Self.milliseconds()
         let deadline = connection.now + ISCSILimits.lingerMilliseconds
         while connection.now < deadline {
