@@ -16,6 +16,7 @@ final class FakeUnit: LogicalUnitSource {
         var held: [@Sendable () -> Void] = []
         var executed: [SCSICommand] = []
         var attached: [InitiatorPort] = []
+        var aborts: [@Sendable () -> Void] = []
         var detached = 0
         var resets = 0
         var clears = 0
@@ -25,8 +26,11 @@ final class FakeUnit: LogicalUnitSource {
 
     let state = PosixLocked(State())
 
-    func attach(initiator: InitiatorPort, target: TargetPort) -> any Nexus {
-        state.withLock { $0.attached.append(initiator) }
+    func attach(initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void) -> any Nexus {
+        state.withLock {
+            $0.attached.append(initiator)
+            $0.aborts.append(abort)
+        }
         return FakeNexus(unit: self)
     }
 

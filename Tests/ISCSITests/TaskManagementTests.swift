@@ -121,8 +121,8 @@ import Testing
         let other = try bench.loggedIn(isid: 2)
         let initiator = try bench.loggedIn()
         initiator.send(initiator.management(7))
-        #expect(initiator.receive()?.header[2] == 0)
         bench.settle()
+        #expect(initiator.receive()?.header[2] == 0)
         #expect(initiator.memory.isEnded && other.memory.isEnded)
         #expect(other.receive()?.opcode == 0x32)
         #expect(bench.context.sessions.count == 0)
@@ -145,5 +145,17 @@ import Testing
         bench.unit.release()
         bench.settle()
         for _ in 0..<ISCSILimits.taskManagementMax { #expect(initiator.receive()?.opcode == 0x22) }
+    }
+
+    @Test func anInitiatorThatIsPreemptedLosesItsCommands() throws {
+        let bench = Bench()
+        let (initiator, _) = try holding(bench)
+        for abort in bench.unit.state.withLock({ $0.aborts }) { abort() }
+        bench.settle()
+        bench.unit.release()
+        bench.settle()
+        #expect(initiator.receive() == nil)
+        #expect(initiator.memory.connection.tasks.isEmpty)
+        #expect(initiator.testUnitReady()?.header[3] == 0)
     }
 }

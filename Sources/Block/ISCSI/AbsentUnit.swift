@@ -14,11 +14,11 @@ enum Checksum {
     }
 }
 
-/// What answers at a LUN where there is no logical unit (SAM-5 5.9.4, SPC-4 6.4, 6.33, 6.39).
+/// What answers at a LUN where there is no logical unit, and which units there are (SAM-5 5.9.4, SPC-4 6.4, 6.33, 6.39).
 enum AbsentUnit {
     private static let requestSense: UInt8 = 0x03
     private static let inquiry: UInt8 = 0x12
-    private static let reportLUNs: UInt8 = 0xa0
+    static let reportLUNs: UInt8 = 0xa0
     /// LOGICAL UNIT NOT SUPPORTED.
     private static let notSupported = Sense.fixed(key: 0x05, 0x25, 0x00)
     /// INVALID FIELD IN CDB.

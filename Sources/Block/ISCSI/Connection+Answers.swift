@@ -144,7 +144,7 @@ extension Connection {
 
     private func fillDataIn(_ header: HeaderWriter, _ task: SCSITask, number: UInt32, offset: Int, count: Int) {
         header.put(dataBytes: count)
-        header.put(lun: task.command.lun)
+        header.put(lun: task.lun)
         header.put(tag: task.tag)
         header.put(transferTag: reservedTag)
         header.put(word: number, at: 36)

@@ -37,8 +37,9 @@ extension Connection {
         task.writes = header.flags & 0x20 != 0
         // Without a direction there is nothing to expect (11.3.4).
         task.expected = task.reads || task.writes ? Int(header.word(20)) : 0
+        task.lun = header.lun
         task.command = SCSICommand(
-            cdb: Array(UnsafeRawBufferPointer(start: header.base + 32, count: 16)), lun: header.lun,
+            cdb: Array(UnsafeRawBufferPointer(start: header.base + 32, count: 16)), lun: 0,
             attribute: TaskAttribute(rawValue: header.flags & 7) ?? .simple,
             dataOutExpected: task.writes ? task.expected : 0, dataInExpected: task.reads ? task.expected : 0)
         return task
@@ -155,7 +156,7 @@ extension Connection {
         task.nextDataNumber = 0
         task.burstEnd = task.received + length
         emit(Opcode.readyToTransfer, 0x80) { header in
-            header.put(lun: task.command.lun)
+            header.put(lun: task.lun)
             header.put(tag: task.tag)
             header.put(transferTag: task.transferTag)
             stampWindow(header)
@@ -173,7 +174,9 @@ extension Connection {
         task.state = .executing
         executing = task
         let response: SCSIResponse?
-        if let unit = unit(task.command.lun) {
+        // A unit knows itself; that there are others, or that it isn't the first, only the target knows.
+        let isInventory = units.count != 1 && task.command.cdb[0] == AbsentUnit.reportLUNs
+        if !isInventory, let unit = unit(task.lun) {
             response = unit.nexus.execute(
                 task.command, dataOut: data, dataIn: task, sink: inbox, completion: task.completion)
         } else {

@@ -86,8 +86,12 @@ extension Connection {
         let last = target.units.keys.filter { Int($0) < ISCSILimits.unitsMax }.max()
         units = Array(repeating: nil, count: last.map { Int($0) + 1 } ?? 0)
         for (number, source) in target.units where Int(number) < ISCSILimits.unitsMax {
-            let nexus = source.attach(initiator: InitiatorPort(name: initiator, isid: isid), target: port)
-            units[Int(number)] = AttachedUnit(nexus: nexus, identity: ObjectIdentifier(source))
+            let identity = ObjectIdentifier(source)
+            // The unit keeps this as long as the nexus is attached, and the inbox keeps nothing of the connection.
+            let nexus = source.attach(initiator: InitiatorPort(name: initiator, isid: isid), target: port) { [inbox] in
+                inbox.post(.preempted(identity))
+            }
+            units[Int(number)] = AttachedUnit(nexus: nexus, identity: identity)
         }
     }
 

@@ -58,13 +58,13 @@ extension Connection {
             abortTask(header)
         case TaskFunction.abortTaskSet:
             guard unit(lun) != nil else { return sendTaskResponse(tag, TaskResponse.noSuchUnit) }
-            manage(tag, units: [], own: { $0.command.lun == lun }) { _ in }
+            manage(tag, units: [], own: { $0.lun == lun }) { _ in }
         case TaskFunction.clearTaskSet:
             guard let unit = unit(lun) else { return sendTaskResponse(tag, TaskResponse.noSuchUnit) }
-            manage(tag, units: [unit.identity], own: { $0.command.lun == lun }) { _ in unit.nexus.clearedTaskSet() }
+            manage(tag, units: [unit.identity], own: { $0.lun == lun }) { _ in unit.nexus.clearedTaskSet() }
         case TaskFunction.logicalUnitReset:
             guard let unit = unit(lun) else { return sendTaskResponse(tag, TaskResponse.noSuchUnit) }
-            manage(tag, units: [unit.identity], own: { $0.command.lun == lun }) { _ in unit.nexus.resetLogicalUnit() }
+            manage(tag, units: [unit.identity], own: { $0.lun == lun }) { _ in unit.nexus.resetLogicalUnit() }
         case TaskFunction.targetWarmReset, TaskFunction.targetColdReset:
             let isCold = function == TaskFunction.targetColdReset
             manage(tag, units: Set(units.compactMap { $0?.identity }), own: { _ in true }, endsSessions: isCold) {
@@ -79,7 +79,7 @@ extension Connection {
 
     private func abortTask(_ header: BasicHeader) {
         let referenced = header.word(20)
-        if let task = tasks[referenced], task.command.lun == header.lun {
+        if let task = tasks[referenced], task.lun == header.lun {
             return manage(header.tag, units: [], own: { $0 === task }) { _ in }
         }
         // A command that was sent and has not come counts as come, and as aborted (11.6.1).

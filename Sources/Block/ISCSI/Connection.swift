@@ -269,10 +269,12 @@ final class Connection: @unchecked Sendable {
             if phase == .admitting { finishLogin() }
         case .abortTasks(let identities, let notify, let management):
             abortTasks(
-                where: { task in unit(task.command.lun).map { identities.contains($0.identity) } ?? false },
+                where: { task in unit(task.lun).map { identities.contains($0.identity) } ?? false },
                 done: .elsewhere(notify, management))
         case .abortedElsewhere(let management):
             managementStep(management)
+        case .preempted(let identity):
+            abortTasks(where: { unit($0.lun)?.identity == identity }, done: nil)
         }
     }
 

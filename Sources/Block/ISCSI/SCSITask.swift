@@ -22,6 +22,8 @@ final class SCSITask: DataInBuffer, @unchecked Sendable {
     var writes = false
     /// The expected data transfer length.
     var expected = 0
+    /// As the initiator wrote it; the SCSI layer gets 0, since a nexus leads to one unit wherever that lies.
+    var lun: UInt64 = 0
     var command = SCSICommand(cdb: [], lun: 0, attribute: .simple, dataOutExpected: 0, dataInExpected: 0)
     /// It is in the connection's table.
     var isListed = false

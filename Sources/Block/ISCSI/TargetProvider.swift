@@ -86,5 +86,8 @@ package struct CHAPAccount: Sendable {
 /// A logical unit as a transport needs it: something that initiators can be attached to. Two targets that lead to the same
 /// unit hold the same instance, so that a reset reaches the commands of both.
 package protocol LogicalUnitSource: AnyObject, Sendable {
-    func attach(initiator: InitiatorPort, target: TargetPort) -> any Nexus
+    /// - Parameter abort: called, on any thread, when another initiator preempts this one and aborts its commands.
+    func attach(initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void) -> any Nexus
 }
+
+extension LogicalUnit: LogicalUnitSource {}
