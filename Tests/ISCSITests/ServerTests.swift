@@ -172,9 +172,10 @@ import Testing
     @Test func connectionsInAllAreBounded() throws {
         let rig = try Rig { $0.connectionsMax = 2 }
         let first = try rig.loggedIn(isid: 1)
-        _ = try rig.loggedIn(isid: 2)
+        let second = try rig.loggedIn(isid: 2)
         #expect(rig.connect().receive() == nil)
-        #expect(first.testUnitReady()?.header[3] == 0)
+        #expect(rig.server.counters().refusedConnections == 1)
+        for initiator in [first, second] { #expect(initiator.testUnitReady()?.header[3] == 0) }
     }
 
     @Test func aRestartedInitiatorTakesItsSessionOver() throws {
