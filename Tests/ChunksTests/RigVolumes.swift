@@ -255,11 +255,11 @@ extension StoreRig {
         let isWhole = range.lowerBound % 4096 == 0 && range.count % 4096 == 0
         // Parts of blocks wait for what is on its way, and several records may be cut between.
         let isBulk = isWhole && range.count >= Limits.volumeBulkBytesMin
-        if !isWhole || isBulk || blocks.count > 32 { try flush() }
-        if blocks.count > 32, hasTrouble { return }
+        if !isWhole || isBulk || blocks.count > Limits.volumeRecordBlocksMax { try flush() }
+        if blocks.count > Limits.volumeRecordBlocksMax, hasTrouble { return }
         guard let volume = try volume(name) else { return }
         let outcome = Box<(result: Result<Void, ChunkError>, cut: Int)>()
-        let most = isBulk ? store.bulkBlocksMax : Limits.extentBlocksMax
+        let most = isBulk ? store.bulkBlocksMax : Limits.volumeRecordBlocksMax
         for first in stride(from: blocks.lowerBound, to: blocks.upperBound, by: most) {
             let part = (first * 4096..<(first + most) * 4096).clamped(to: range)
             queue(outcome) {
@@ -273,7 +273,7 @@ extension StoreRig {
         bytes.withUnsafeBytes {
             volume.write($0, at: UInt64(range.lowerBound), sink: InlineSink.shared) { outcome.set(($0, disk.cutCount)) }
         }
-        if flushes || !isWhole || blocks.count > 32 { try flush() }
+        if flushes || !isWhole || blocks.count > Limits.volumeRecordBlocksMax { try flush() }
     }
 
     private func zeroVolume(_ name: Bytes, _ sector: Int, _ count: Int) throws {

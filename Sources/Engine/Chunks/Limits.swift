@@ -14,6 +14,8 @@ package enum Limits {
     static let acknowledgedAtOnceMax = 6
     /// Opaque attributes of one row.
     package static let attributeBytesMax = 32_768
+    /// The payload of one record: an object's inline body, or a volume's blocks.
+    static let recordPayloadMax = 256 << 10
     /// Everything in one record but its payload.
     static let recordAttributesMax = 65_536
     package static let nameBytesMax = 4_096
@@ -47,7 +49,9 @@ package enum Limits {
     static let extentBlocksMax = 32
     static let compressionUnitBlocks = 4
     /// A write that is no longer than this is one record: whole after a power cut, or not there.
-    package static let volumeAtomicBytesMax = 65_536
+    package static let volumeAtomicBytesMax = 131_072
+    /// Blocks of one record: the longest atomic write may begin and end within a block.
+    static let volumeRecordBlocksMax = 33
     /// From here on the bytes of a write go to L segments, at most so many in a group.
     static let volumeBulkBytesMin = 256 << 10
     static let volumeBulkGroupBytes = 512 << 10

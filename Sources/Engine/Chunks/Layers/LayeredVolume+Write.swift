@@ -279,9 +279,9 @@ private final class BlockWrite: Sendable {
         sink.wake([{ completion(.success(())) }])
     }
 
-    /// Inside the gate: whole blocks, in records of at most `Limits.extentBlocksMax`.
+    /// Inside the gate: whole blocks, in records of at most `Limits.volumeRecordBlocksMax`.
     private func submit(_ bytes: UnsafeRawBufferPointer, _ hold: BlockLocks.Hold) {
-        let most = Limits.extentBlocksMax
+        let most = Limits.volumeRecordBlocksMax
         let records = (blocks.count + most - 1) / most
         let held = VolumeHold(volume, hold, records: records)
         let layer = volume.head.id
