@@ -12,7 +12,11 @@ extension Exchange {
         let extent = Extent(lba: cdb.uint64(2), blocks: UInt64(cdb[13]), lengthByte: 13)
         let range = try geometry.range(of: extent)
         guard range.count <= UInt64(geometry.compareAndWriteMax) else { throw .field(13) }
-        guard range.count > 0 else { return good() }
+        guard range.count > 0 else {
+            // 256 blocks look like none in eight bits: data for no blocks is a mistake, too.
+            guard dataOut.isEmpty else { throw .field(13) }
+            return good()
+        }
         let half = Int(range.count)
         // Any other amount of data means that somebody is mistaken about what is compared with what.
         guard dataOut.count == 2 * half else { return fail(.dataTooShort, dataOut: 2 * half) }
