@@ -107,15 +107,14 @@ import Testing
         #expect(session.run(Make.read(0, 1)).data == filled(3, 512))
     }
 
-    @Test func zeroBlocksMeanToTheEnd() throws {
-        let session = try Rig().session()
-        #expect(session.run(Make.sixteen(0x93, 8000, 0), filled(5, 512)).isGood)
-        #expect(session.run(Make.read(7999, 193)).data == filled(0, 512) + filled(5, 192 * 512))
-        #expect(session.run(Make.sixteen(0x93, 8193, 0), filled(5, 512)).failed(5, 0x2100))
-        let big = try Rig(BlockGeometry(byteCount: 64 << 20)).session()
-        #expect(big.run(Make.sixteen(0x93, 0, 0), filled(0, 512)).failed(5, 0x2400))
-        #expect(big.run(Make.sixteen(0x93, 0, 32_768), filled(0, 512)).isGood)
-        #expect(big.run(Make.sixteen(0x93, 0, 32_769), filled(0, 512)).failed(5, 0x2400))
+    @Test func writeSameOfZeroBlocksAndOfTooManyIsRefused() throws {
+        let session = try Rig(BlockGeometry(byteCount: 64 << 20)).session()
+        #expect(session.run(Make.inquiry(0xB0)).data[4] == 1)
+        #expect(session.run(Make.sixteen(0x93, 0, 0), filled(0, 512)).failed(5, 0x2400))
+        #expect(session.run(Make.ten(0x41, 0, 0, flags: 0x08), filled(0, 512)).failed(5, 0x2400))
+        #expect(session.run(Make.sixteen(0x93, 0, 32_768), filled(0, 512)).isGood)
+        #expect(session.run(Make.sixteen(0x93, 0, 32_769), filled(0, 512)).failed(5, 0x2400))
+        #expect(session.run(Make.sixteen(0x93, 131_073, 1), filled(0, 512)).failed(5, 0x2100))
     }
 
     @Test func writeSameRefusesWhatItCannotDo() throws {
@@ -250,6 +249,8 @@ import Testing
         let session = try Rig().session()
         #expect(session.run(Make.compareAndWrite(0, 255), filled(0, 2 * 255 * 512)).isGood)
         #expect(session.run(Make.compareAndWrite(0, 0)).isGood)
+        // 256 blocks, as the eight bits of the CDB have them.
+        #expect(session.run(Make.compareAndWrite(0, 0), filled(0, 2 * 256 * 512)).failed(5, 0x2400))
         #expect(session.run(Make.compareAndWrite(8191, 2), filled(0, 2048)).failed(5, 0x2100))
         #expect(session.run(Make.compareAndWrite(0, 1), filled(0, 2048)).failed(5, 0x0E03))
         #expect(session.run(Make.compareAndWrite(0, 3), filled(0, 2048)).failed(5, 0x0E03))

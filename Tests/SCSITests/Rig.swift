@@ -39,6 +39,7 @@ final class Rig: Sendable {
 
     func newSession(_ number: UInt64 = 1, port: UInt16 = 1, abort: @escaping @Sendable () -> Void = {}) -> Session {
         Session(
+            self,
             unit.attach(
                 initiator: InitiatorPort(name: "iqn.2026-01.test:host\(number)", isid: 0x8000_0000_0000 + number),
                 target: TargetPort(name: "iqn.2026-01.test:target\(port)", portalGroupTag: 1, relativeID: port),
@@ -74,8 +75,13 @@ struct Outcome: Sendable {
 /// A nexus, as a transport uses it.
 final class Session: Sendable {
     let nexus: any Nexus
+    /// Its threads must outlive the session.
+    private let rig: Rig
 
-    init(_ nexus: any Nexus) { self.nexus = nexus }
+    init(_ rig: Rig, _ nexus: any Nexus) {
+        self.rig = rig
+        self.nexus = nexus
+    }
 
     /// Runs a command to its end. Without `expects`, the initiator takes whatever comes.
     func run(_ cdb: [UInt8], _ dataOut: [UInt8] = [], expects: Int = 16 << 20, lun: UInt64 = 0) -> Outcome {

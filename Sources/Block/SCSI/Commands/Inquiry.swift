@@ -107,6 +107,7 @@ extension BlockGeometry {
     fileprivate var blockLimits: [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 60)
         let granularity = granularityBytes / logicalBlockBytes
+        bytes[0] = 0x01  // WSNZ: WRITE SAME of zero blocks is refused.
         bytes[1] = UInt8(truncatingIfNeeded: compareAndWriteMax / logicalBlockBytes)
         bytes.set16(2, UInt16(clamping: granularity))
         let transfer = UInt32(truncatingIfNeeded: transferMax) / logicalBlockBytes

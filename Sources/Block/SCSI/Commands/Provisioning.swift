@@ -13,12 +13,9 @@ extension Exchange {
         guard cdb[1] & 0x06 == 0 else { throw .field(1, bit: 2) }
         try refuseWhereProtected(geometry)
         let hasNoData = cdb.operationCode == 0x93 && cdb.bit(1, 0)
-        var extent = Extent(cdb)
-        if extent.blocks == 0 {
-            // To the end (WSNZ in VPD page B0h is zero).
-            guard extent.lba < geometry.blockCount else { throw .outOfRange }
-            extent.blocks = geometry.blockCount - extent.lba
-        }
+        let extent = Extent(cdb)
+        // Zero would mean all to the end (WSNZ in VPD page B0h says that it does not): a slip must not erase a disk.
+        guard extent.blocks > 0 else { throw .field(extent.lengthByte) }
         let range = try geometry.range(of: extent)
         guard extent.blocks <= geometry.writeSameMax else { throw .field(extent.lengthByte) }
         let needed = hasNoData ? 0 : Int(geometry.logicalBlockBytes)

@@ -67,7 +67,8 @@ extension Exchange {
 
     /// What a write can use of the data that came. An initiator may announce less than its CDB asks for: then the whole
     /// blocks of that are written and the rest is a residual overflow; parts of blocks are refused (FCP-4 9.4.2).
-    func arrived(_ dataOut: UnsafeRawBufferPointer, of whole: Int, _ geometry: BlockGeometry) -> UnsafeRawBufferPointer? {
+    func arrived(_ dataOut: UnsafeRawBufferPointer, of whole: Int, _ geometry: BlockGeometry) -> UnsafeRawBufferPointer?
+    {
         let count = min(dataOut.count, whole)
         guard count % Int(geometry.logicalBlockBytes) == 0 else { return nil }
         return UnsafeRawBufferPointer(rebasing: dataOut[..<count])
