@@ -76,7 +76,7 @@ package final class HTTPServer: Sendable {
         }
         // First, so that whoever finds the listener gone is answered by a server that drains; and once more for what
         // was accepted in between.
-        for context in loops.values { context.loop.execute { context.drain() } }
+        for context in loops.values { await drain(context) }
         if let channel {
             do {
                 try await channel.close()
@@ -84,7 +84,7 @@ package final class HTTPServer: Sendable {
                 // Closed already.
             }
         }
-        for context in loops.values { context.loop.execute { context.drain() } }
+        for context in loops.values { await drain(context) }
         let clock = ContinuousClock()
         let deadline = clock.now + .milliseconds(configuration.limits.graceMilliseconds)
         while open.count > 0, clock.now < deadline {
@@ -94,6 +94,15 @@ package final class HTTPServer: Sendable {
         let last = clock.now + .seconds(2)
         while open.count > 0, clock.now < last {
             do { try await Task.sleep(for: .milliseconds(5)) } catch { break }
+        }
+    }
+
+    /// Returns when the loop's connections know.
+    private func drain(_ context: LoopContext) async {
+        do {
+            try await context.loop.submit { context.drain() }.get()
+        } catch {
+            // The loop was shut down: nothing is left on it.
         }
     }
 
