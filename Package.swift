@@ -67,6 +67,20 @@ var targets: [Target] = [
     .target(
         name: "Records", dependencies: ["Primitives", grdb], path: "Sources/Records/Records", swiftSettings: strict),
 
+    .target(
+        name: "BlockDevices", dependencies: ["Primitives"], path: "Sources/Block/BlockDevices", swiftSettings: bytes),
+    .target(
+        name: "SCSI", dependencies: ["BlockDevices", "Primitives"], path: "Sources/Block/SCSI",
+        swiftSettings: bytes),
+    .target(
+        name: "ISCSI", dependencies: ["BlockDevices", "CLinux", "Codecs", "Primitives", "SCSI", crypto],
+        path: "Sources/Block/ISCSI", swiftSettings: bytes),
+    .target(
+        name: "VolumeDrivers", dependencies: ["Primitives"], path: "Sources/Block/VolumeDrivers", swiftSettings: strict),
+    .target(
+        name: "ChunkVolumes", dependencies: ["BlockDevices", "Chunks", "Primitives", "VolumeDrivers"],
+        path: "Sources/Block/ChunkVolumes", swiftSettings: bytes),
+
     // Floor 3.
     .target(
         name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
@@ -81,6 +95,12 @@ var targets: [Target] = [
     .testTarget(name: "DisksTests", dependencies: ["Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "ChunksTests", dependencies: ["Chunks", "Codecs", "Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives", crypto], swiftSettings: bytes),
+    .testTarget(
+        name: "BlockDevicesTests", dependencies: ["BlockDevices", "Primitives"], swiftSettings: bytes),
+    .testTarget(name: "SCSITests", dependencies: ["BlockDevices", "Primitives", "SCSI"], swiftSettings: bytes),
+    .testTarget(
+        name: "ISCSITests", dependencies: ["BlockDevices", "Codecs", "ISCSI", "Primitives", "SCSI"],
+        swiftSettings: bytes),
     .testTarget(
         name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
     .testTarget(
@@ -192,6 +212,12 @@ if ProcessInfo.processInfo.environment["APUS_BENCHMARKS"] == "1" {
         .executableTarget(
             name: "apus-bench", dependencies: ["CXXHash", "Chunks", "Codecs", "Disks", "Primitives"],
             path: "Benchmarks/Sources/apus-bench", swiftSettings: bytes))
+    products.append(.executable(name: "apus-lun", targets: ["apus-lun"]))
+    targets.append(
+        .executableTarget(
+            name: "apus-lun",
+            dependencies: ["BlockDevices", "ChunkVolumes", "Chunks", "Disks", "ISCSI", "Primitives", "SCSI"],
+            path: "Benchmarks/Sources/apus-lun", swiftSettings: bytes))
 }
 
 let package = Package(name: "apus", products: products, dependencies: dependencies, targets: targets)

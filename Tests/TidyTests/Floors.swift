@@ -25,6 +25,12 @@ enum Floors {
         Row(name: "Chunks", folder: "Engine", floor: 1),
         Row(name: "Rings", folder: "Placement", floor: 1),
         Row(name: "Records", folder: "Records", floor: 2),
+        // The port, the command set over it, the wire protocol over that.
+        Row(name: "BlockDevices", folder: "Block", floor: 2),
+        Row(name: "SCSI", folder: "Block", floor: 2, neighbours: ["BlockDevices"]),
+        Row(name: "ISCSI", folder: "Block", floor: 2, neighbours: ["BlockDevices", "SCSI"]),
+        Row(name: "VolumeDrivers", folder: "Block", floor: 2),
+        Row(name: "ChunkVolumes", folder: "Block", floor: 2, neighbours: ["BlockDevices", "VolumeDrivers"]),
         Row(name: "Identity", folder: "Services", floor: 3),
         Row(name: "Objects", folder: "Services", floor: 3),
         // HTTPFace is what the faces share.

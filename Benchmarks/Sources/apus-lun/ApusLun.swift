@@ -43,7 +43,7 @@ enum ApusLun {
         var store: ChunkStore?
         let device: any BlockDevice
         if inMemory {
-            device = MemoryBlockDevice(byteCount: size, logicalBlockBytes: block)
+            device = MemoryBlockDevice(BlockGeometry(byteCount: size, logicalBlockBytes: block))
         } else {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             var configuration = ChunkStore.Configuration(reserveBytes: 1 << 30)
@@ -68,7 +68,7 @@ enum ApusLun {
             provider: provider)
         try server.start()
         print("ready \(server.boundPortals[0].port)")
-        fflush(stdout)
+        fflush(nil)
         var number: Int32 = 0
         sigwait(&signals, &number)
         server.stop(graceMilliseconds: 500)

@@ -8,7 +8,8 @@ package import VolumeDrivers
 /// In the store a volume is called `volume/ID`, a snapshot `snapshot/VOLUME/ID`.
 package final class ChunkVolumeDriver: VolumeDriver {
     package let traits = DriverTraits(
-        name: "chunk", version: "1.0", vendor: "Apus", storageProtocol: "iSCSI", isThin: true, supportsMultiattach: true,
+        name: "chunk", version: "1.0", vendor: "Apus", storageProtocol: "iSCSI", isThin: true,
+        supportsMultiattach: true,
         snapshotsTogether: true, discards: true, blockSizes: [512, 4096])
 
     private let store: ChunkStore
@@ -255,7 +256,8 @@ package final class ChunkVolumeDriver: VolumeDriver {
     }
 
     /// On a thread that may block.
-    private func run<T: Sendable>(_ body: @escaping @Sendable () throws(LayerError) -> T) async throws(DriverError) -> T {
+    private func run<T: Sendable>(_ body: @escaping @Sendable () throws(LayerError) -> T) async throws(DriverError) -> T
+    {
         let result: Result<T, DriverError> = await withCheckedContinuation { continuation in
             let isAdmitted = changeThreads.run {
                 do throws(LayerError) {

@@ -11,6 +11,12 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 int apus_name_thread(const char *name) { return pthread_setname_np(pthread_self(), name); }
@@ -157,3 +163,141 @@ int64_t apus_find(const void *hay, size_t hay_length, const void *needle, size_t
 }
 
 void apus_tune_allocator(void) { (void)mallopt(M_MXFAST, 0); }
+
+static int parse_address(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *length) {
+    struct sockaddr_in *four = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)out;
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
+        four->sin_family = AF_INET;
+        four->sin_port = htons(port);
+        *length = sizeof *four;
+        return 0;
+    }
+    if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+        six->sin6_family = AF_INET6;
+        six->sin6_port = htons(port);
+        *length = sizeof *six;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int apus_tcp_listen(const char *host, uint16_t port, int backlog) {
+    struct sockaddr_storage address;
+    socklen_t length;
+    int result = parse_address(host, port, &address, &length);
+    if (result < 0) return result;
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -errno;
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, backlog) != 0) {
+        result = -errno;
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+int apus_tcp_accept(int fd) {
+    int peer;
+    RETRY(peer, accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (peer < 0) return -errno;
+    int on = 1;
+    (void)setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return peer;
+}
+
+int apus_tcp_name(int fd, int peer, char *host, uint16_t *port) {
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    int result = peer ? getpeername(fd, (struct sockaddr *)&address, &length)
+                      : getsockname(fd, (struct sockaddr *)&address, &length);
+    if (result != 0) return -errno;
+    if (address.ss_family == AF_INET) {
+        struct sockaddr_in *four = (struct sockaddr_in *)&address;
+        *port = ntohs(four->sin_port);
+        return inet_ntop(AF_INET, &four->sin_addr, host, 64) ? 0 : -errno;
+    }
+    if (address.ss_family == AF_INET6) {
+        struct sockaddr_in6 *six = (struct sockaddr_in6 *)&address;
+        *port = ntohs(six->sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+            return inet_ntop(AF_INET, &six->sin6_addr.s6_addr[12], host, 64) ? 0 : -errno;
+        return inet_ntop(AF_INET6, &six->sin6_addr, host, 64) ? 0 : -errno;
+    }
+    return -EAFNOSUPPORT;
+}
+
+ssize_t apus_tcp_receive(int fd, void *buffer, size_t count) {
+    ssize_t n;
+    RETRY(n, recv(fd, buffer, count, MSG_DONTWAIT));
+    return n < 0 ? -errno : n;
+}
+
+ssize_t apus_tcp_send(int fd, const struct iovec *parts, size_t count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
+    ssize_t n;
+    RETRY(n, sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    return n < 0 ? -errno : n;
+}
+
+void apus_tcp_finish(int fd) { (void)shutdown(fd, SHUT_WR); }
+void apus_tcp_shutdown(int fd) { (void)shutdown(fd, SHUT_RDWR); }
+
+int apus_event_make(void) {
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void apus_event_signal(int fd) {
+    uint64_t one = 1;
+    ssize_t n;
+    RETRY(n, write(fd, &one, sizeof one));
+    (void)n;
+}
+
+void apus_event_clear(int fd) {
+    uint64_t count;
+    ssize_t n;
+    RETRY(n, read(fd, &count, sizeof count));
+    (void)n;
+}
+
+int apus_wait(int fd, int input, int output, int event, int milliseconds) {
+    struct pollfd polled[2] = {
+        {.fd = event, .events = POLLIN},
+        {.fd = fd, .events = (short)((input ? POLLIN : 0) | (output ? POLLOUT : 0))},
+    };
+    int n = poll(polled, 2, milliseconds);
+    if (n < 0) return errno == EINTR ? 0 : -errno;
+    int result = 0;
+    if (polled[0].revents) result |= APUS_SIGNALLED;
+    if (polled[1].revents & POLLIN) result |= APUS_READABLE;
+    if (polled[1].revents & POLLOUT) result |= APUS_WRITABLE;
+    if (polled[1].revents & (POLLERR | POLLHUP | POLLNVAL)) result |= APUS_BROKEN;
+    return result;
+}
+
+int apus_wait_many(const int *fds, size_t count, int event, int milliseconds) {
+    struct pollfd polled[64];
+    if (count > 63) return -EINVAL;
+    polled[0] = (struct pollfd){.fd = event, .events = POLLIN};
+    for (size_t i = 0; i < count; i++) polled[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    int n = poll(polled, count + 1, milliseconds);
+    if (n < 0) return errno == EINTR ? 0 : -errno;
+    return n > 0 ? 1 : 0;
+}
+
+int apus_thread_start(size_t stack, void *(*run)(void *), void *context) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int result = pthread_attr_init(&attributes);
+    if (result) return result;
+    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes, stack);
+    result = pthread_create(&thread, &attributes, run, context);
+    (void)pthread_attr_destroy(&attributes);
+    return result;
+}

@@ -47,6 +47,39 @@ void apus_drop_cache(int fd);
 int apus_space(int fd, int64_t *free_bytes, int64_t *total_bytes);
 void apus_close(int fd);
 
+// TCP, for threads that wait in poll. Answers as above.
+
+struct iovec;
+
+// A listening socket at a numeric address, close-on-exec and non-blocking.
+int apus_tcp_listen(const char *host, uint16_t port, int backlog);
+// The next connection: close-on-exec, non-blocking, small packets not held back.
+int apus_tcp_accept(int fd);
+// The numeric address of the socket's own end or its peer's; `host` has room for 64 bytes. IPv4 in IPv6 is told as IPv4.
+int apus_tcp_name(int fd, int peer, char *host, uint16_t *port);
+ssize_t apus_tcp_receive(int fd, void *buffer, size_t count);
+// Never raises SIGPIPE.
+ssize_t apus_tcp_send(int fd, const struct iovec *parts, size_t count);
+// Sends nothing any more; what the peer sends can still be read.
+void apus_tcp_finish(int fd);
+// Ends both directions, so that whoever waits for the socket wakes up.
+void apus_tcp_shutdown(int fd);
+
+int apus_event_make(void);
+void apus_event_signal(int fd);
+// Takes all signals back.
+void apus_event_clear(int fd);
+
+enum { APUS_READABLE = 1, APUS_WRITABLE = 2, APUS_SIGNALLED = 4, APUS_BROKEN = 8 };
+// Waits until the socket is readable (if `input`), writable (if `output`) or broken, or the event is signalled; a negative
+// socket is not looked at. Answers which, 0 after `milliseconds` (negative: never).
+int apus_wait(int fd, int input, int output, int event, int milliseconds);
+// Waits until one of the sockets is readable or the event is signalled.
+int apus_wait_many(const int *fds, size_t count, int event, int milliseconds);
+
+// Starts a detached thread; 0 or an errno.
+int apus_thread_start(size_t stack, void *(*run)(void *), void *context);
+
 // Calls `each` with every name in the folder but "." and "..". Takes the descriptor over.
 int apus_folder_list(int fd, void *context, void (*each)(void *context, const char *name));
 #endif
