@@ -128,7 +128,8 @@ struct GroupView {
                 payloadOffset: bytes.u32(at + 20), payloadHash: bytes.u64(at + 40),
                 attributes: Array(bytes[attributesAt..<attributesAt + length]))
             if entry.storedBytes > 0 {
-                guard entry.storedBytes % 512 == 0, entry.storedBytes <= UInt32(Limits.recordPayloadMax), entry.payloadOffset % 512 == 0,
+                guard entry.storedBytes % 512 == 0, entry.storedBytes <= UInt32(Limits.recordPayloadMax),
+                    entry.payloadOffset % 512 == 0,
                     Int(entry.payloadOffset) >= header.metaBytes,
                     Int(entry.payloadOffset) + Int(entry.storedBytes) <= header.totalBytes
                 else { return nil }
