@@ -156,7 +156,7 @@ import Testing
         #expect(initiator.testUnitReady()?.header[3] == 0)
     }
 
-    enum Wrong: CaseIterable { case number, offset, transferTag, tooLong, noFinal, gapped, unknownTask, tooEarly }
+    enum Wrong: CaseIterable { case offset, transferTag, tooLong, noFinal, gapped, unknownTask, tooEarly }
 
     @Test(arguments: Wrong.allCases)
     func wrongDataOutEndsTheConnectionWithAReject(_ wrong: Wrong) throws {
@@ -168,7 +168,6 @@ import Testing
         var data = initiator.dataOut(
             pdu.tag, transferTag: r2t.transferTag, number: 0, offset: 0, Self.pattern(1024), final: false)
         switch wrong {
-        case .number: data.put(1, 36)
         case .offset: data.put(512, 40)
         case .gapped: data.put(0xffff_fe00, 40)
         case .transferTag: data.put(r2t.transferTag &+ 1, 20)
@@ -184,6 +183,27 @@ import Testing
         #expect(initiator.memory.isEnded)
         #expect(!bench.unit.isAttached)
         #expect(bench.unit.executedCount == 0)
+    }
+
+    /// As libiscsi's test suite asks: the command fails, its data is nowhere, and the session goes on.
+    @Test(arguments: [[0, 0], [27, 1], [0xffff_ffff, 1], [1, 0]] as [[UInt32]], [false, true])
+    func wrongDataNumbersFailTheCommand(_ numbers: [UInt32], _ isUnsolicited: Bool) throws {
+        let bench = Bench()
+        let initiator = try bench.loggedIn([("InitialR2T", "No")])
+        let pdu = initiator.command(
+            TestInitiator.cdb(0x2a, block: 0, count: 2), write: 1024, final: !isUnsolicited)
+        initiator.send(pdu)
+        let transferTag = isUnsolicited ? reservedTag : try #require(initiator.receive()).transferTag
+        for (index, number) in numbers.enumerated() {
+            initiator.send(
+                initiator.dataOut(
+                    pdu.tag, transferTag: transferTag, number: number, offset: index * 512, Self.pattern(512),
+                    final: index == 1))
+        }
+        let done = try initiator.finish(pdu.tag)
+        #expect(done.status == 2 && done.sense[2] == 0x0b && Array(done.sense[12...13]) == [0x47, 0x05])
+        #expect(bench.unit.executedCount == 0 && initiator.memory.connection.solicitedBytes == 0)
+        #expect(initiator.testUnitReady()?.header[3] == 0)
     }
 
     @Test func unsolicitedDataWithoutLeaveEndsTheConnection() throws {

@@ -5,12 +5,14 @@ import SCSI
 extension Connection {
     /// Faults of the transport that end a command (RFC 7143 11.4.7.2), as ASC and ASCQ.
     enum TransportFault {
-        case unexpectedData, wrongAmount, tooLong
+        case unexpectedData, wrongAmount, outOfSequence, tooLong
 
         var sense: [UInt8] {
             switch self {
             case .unexpectedData: Sense.fixed(key: 0x0b, 0x0c, 0x0c)
             case .wrongAmount: Sense.fixed(key: 0x0b, 0x0c, 0x0d)
+            // "Protocol service CRC error": data that was lost on the way, however.
+            case .outOfSequence: Sense.fixed(key: 0x0b, 0x47, 0x05)
             case .tooLong: Sense.fixed(key: 0x05, 0x24, 0x00)
             }
         }

@@ -92,7 +92,10 @@ extension Connection {
 
     // MARK: Data-Out
 
-    /// A Data-Out PDU. Anything but the bytes that come next, in answer to what was asked, ends the connection.
+    /// A Data-Out PDU: the bytes that come next, in answer to what was asked.
+    ///
+    /// A number that isn't next ends the command, once its last data has come (RFC 7143 7.8 and 7.9 leave the choice between
+    /// that and the connection). All else that is wrong ends the connection.
     func takeData(_ frame: PDUFrame) {
         let header = frame.header
         guard let task = tasks[header.tag], task.state == .receiving else {
@@ -100,12 +103,18 @@ extension Connection {
             if abortedTags.contains(header.tag) { return }
             return rejectAndEnd(header)
         }
-        guard header.transferTag == task.transferTag, header.word(36) == task.nextDataNumber,
-            Int(header.word(40)) == task.received, frame.data.count <= task.burstEnd - task.received,
+        // An R2T that waits for memory asks for nothing yet.
+        guard header.transferTag == task.transferTag, task.isGranted || task.transferTag == reservedTag else {
+            return rejectAndEnd(header)
+        }
+        if header.word(36) != task.nextDataNumber { task.isOutOfSequence = true }
+        if task.isOutOfSequence {
+            if header.isFinal { failSequence(task) }
+            return
+        }
+        guard Int(header.word(40)) == task.received, frame.data.count <= task.burstEnd - task.received,
             header.isFinal || task.received + frame.data.count < task.burstEnd
         else { return rejectAndEnd(header) }
-        // An R2T that waits for memory asks for nothing yet.
-        guard task.isGranted || task.transferTag == reservedTag else { return rejectAndEnd(header) }
         task.nextDataNumber &+= 1
         store(frame.data, task, capacity: task.burstEnd)
         guard header.isFinal else { return }
@@ -118,6 +127,13 @@ extension Connection {
             // The SCSI layer has taken what it needs.
             pool.give(buffer)
         }
+    }
+
+    private func failSequence(_ task: SCSITask) {
+        remove(task)
+        forgetWaiting(task)
+        if let buffer = task.dataOut { pool.give(buffer) }
+        answerFailure(task, .outOfSequence, isFinal: true)
     }
 
     /// Asks for the rest of a command's data, or puts it into the queue of those that wait for memory.

@@ -41,6 +41,8 @@ final class SCSITask: DataInBuffer, @unchecked Sendable {
     /// The R2T that the data has to answer; `reservedTag` while it is unsolicited.
     var transferTag = reservedTag
     var nextR2TNumber: UInt32 = 0
+    /// A Data-Out came with a number that wasn't next: nothing more is stored.
+    var isOutOfSequence = false
     /// Its bytes count among those that were asked for.
     var isGranted = false
 
@@ -70,6 +72,7 @@ final class SCSITask: DataInBuffer, @unchecked Sendable {
         nextDataNumber = 0
         transferTag = reservedTag
         nextR2TNumber = 0
+        isOutOfSequence = false
         isGranted = false
         inlineHeader = nil
         inlineBytes = 0
