@@ -123,6 +123,9 @@ if !engineOnly {
         .target(
             name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
             path: "Sources/Services/Identity", swiftSettings: strict),
+        .target(
+            name: "Volumes", dependencies: ["Records", "Primitives", crypto, grdb],
+            path: "Sources/Services/Volumes", swiftSettings: strict),
         // Floor 4. HTTPFace is what the faces share, so it lies below its neighbours.
         .target(
             name: "HTTPFace", dependencies: ["Primitives", "Codecs", logging] + nio,
@@ -130,13 +133,25 @@ if !engineOnly {
         .target(
             name: "ObjectAPI", dependencies: ["HTTPFace", "Objects", "Chunks", "Codecs", "Primitives", logging] + nio,
             path: "Sources/API/ObjectAPI", swiftSettings: bytes),
+        // What the control planes' faces share: JSON, addresses, the bodies of requests.
+        .target(
+            name: "ControlFace",
+            dependencies: ["HTTPFace", hummingbird, httpTypes, .product(name: "NIOCore", package: "swift-nio")],
+            path: "Sources/API/ControlFace", swiftSettings: strict),
         .target(
             name: "IdentityAPI",
             dependencies: [
-                "HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging,
+                "ControlFace", "HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/API/IdentityAPI", swiftSettings: strict),
+        .target(
+            name: "VolumeAPI",
+            dependencies: [
+                "Codecs", "ControlFace", "HTTPFace", "Primitives", "Volumes", hummingbird, httpTypes, logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/API/VolumeAPI", swiftSettings: strict),
         // Floor 5.
         .target(
             name: "Daemon",
@@ -156,7 +171,16 @@ if !engineOnly {
         .testTarget(
             name: "IdentityAPITests",
             dependencies: [
-                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
+                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace", "ControlFace",
+                hummingbird, httpTypes, logging,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ], swiftSettings: bytes),
+        .testTarget(
+            name: "VolumesTests", dependencies: ["Volumes", "Records", "Primitives"], swiftSettings: bytes),
+        .testTarget(
+            name: "VolumeAPITests",
+            dependencies: [
+                "VolumeAPI", "Volumes", "Records", "Primitives", "HTTPFace", "ControlFace",
                 hummingbird, httpTypes, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),

@@ -1,4 +1,5 @@
 import GRDB
+private import Records
 
 extension VolumeService {
     /// The type of a volume for which none is named.

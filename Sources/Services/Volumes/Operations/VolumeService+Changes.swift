@@ -18,7 +18,7 @@ extension VolumeService {
 
     /// How many volumes, how large together, and every value that each metadata key has.
     package func summary(
-        _ query: ListQuery, allProjects: Bool, for asker: Asker
+        allProjects: Bool, for asker: Asker
     ) async throws(VolumeError) -> (count: Int, size: Int, metadata: [String: [String]]) {
         let project = asker.isAdmin && allProjects ? nil : asker.projectID
         return try await read { db in
