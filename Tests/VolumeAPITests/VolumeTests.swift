@@ -1,5 +1,6 @@
 import ControlFace
 import Testing
+import Volumes
 
 @testable import VolumeAPI
 

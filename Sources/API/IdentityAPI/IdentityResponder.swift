@@ -104,7 +104,7 @@ package struct IdentityResponder: HTTPResponder {
     }
 
     private func body(_ request: Request) async -> Body {
-        switch await RequestBody.read(request, bytesMax: Call.bodyBytesMax) {
+        switch await WholeBody.read(request, bytesMax: Call.bodyBytesMax) {
         case .none: return .none
         case .tooLarge: return .tooLarge
         case .broken: return .malformed

@@ -169,7 +169,8 @@ enum VolumeActions {
         Action("os-migrate_volume", .admin, "volume_extension:volume_admin_actions:migrate_volume") {
             h, c, id, body async throws(VolumeError) in
             _ = try await h.volumes.volume(id, for: c.asker)
-            guard try body.text("host") != nil || c.version.minor >= 16 && body.text("cluster") != nil else {
+            let place = try body.text("host", or: c.version.minor >= 16 ? "cluster" : "host")
+            guard place != nil else {
                 throw .invalid("'host' is a required property")
             }
             throw .invalid("Invalid input received: there is no other backend to migrate to.")

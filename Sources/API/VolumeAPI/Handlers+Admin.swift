@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {
@@ -281,11 +282,11 @@ extension Handlers {
         switch call.arguments[0] {
         case "enable", "disable", "disable-log-reason":
             let host = try fields.requiredText("host")
-            let binary = try fields.text("binary") ?? fields.text("service")
+            let binary = try fields.text("binary", or: "service")
             guard let binary else { throw .invalid("'binary' is a required property") }
             let isDisabled = call.arguments[0] != "enable"
             let givesReason = call.arguments[0] == "disable-log-reason"
-            let reason = givesReason ? try fields.requiredText("disabled_reason") : nil
+            let reason = try givesReason ? fields.requiredText("disabled_reason") : nil
             try await volumes.setService(binary: binary, host: host, isDisabled: isDisabled, reason: reason)
             var view = JSON.of([
                 "host": .string(host), "service": .string(binary), "binary": .string(binary),

@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {
@@ -34,7 +35,7 @@ extension Routes {
             let keySize: Int?? = fields.has("key_size") ? .some(try h.keySize(fields)) : nil
             try await h.volumes.updateEncryption(
                 ofType: c.arguments[0], c.arguments[1],
-                provider: fields.has("provider") ? try fields.requiredText("provider") : nil,
+                provider: try fields.has("provider") ? fields.requiredText("provider") : nil,
                 cipher: try fields.change("cipher"), keySize: keySize, controlLocation: try h.controlLocation(fields))
             return .ok(.of(["encryption": fields.value]))
         },

@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {
@@ -19,7 +20,7 @@ extension Routes {
         },
         Route(.get, "groups/*", since: 13, .reader, "group:get") { h, c async throws(VolumeError) in
             let found = try await h.volumes.group(c.arguments[0], for: c.asker)
-            let wantsVolumes = c.version.minor >= 25 ? try c.flag("list_volume") ?? false : false
+            let wantsVolumes = try c.version.minor >= 25 ? c.flag("list_volume") ?? false : false
             return .ok(.of(["group": Views(c).group(found.group, volumes: wantsVolumes ? found.volumes : nil)]))
         },
         Route(.put, "groups/*", since: 13, .member, "group:update") { h, c async throws(VolumeError) in

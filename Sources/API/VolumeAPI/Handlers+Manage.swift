@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {
@@ -80,7 +81,7 @@ extension Handlers {
     private func reference(_ fields: Shape) throws(VolumeError) -> String {
         guard fields.has("ref") else { throw .invalid("'ref' is a required property") }
         guard let reference = try fields.object("ref") else { throw .invalid("'ref' is a required property") }
-        guard let name = try reference.text("source-name") ?? reference.text("source-id") else {
+        guard let name = try reference.text("source-name", or: "source-id") else {
             throw .invalid("Invalid input for field/attribute ref. It needs a source-name.")
         }
         return name

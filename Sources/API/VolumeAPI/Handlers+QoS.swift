@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {

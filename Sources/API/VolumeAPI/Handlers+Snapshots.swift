@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {
@@ -90,8 +91,8 @@ extension Handlers {
         }
         let detail = try await volumes.createSnapshot(
             SnapshotRequest(
-                volumeID: volumeID, name: try fields.text("name") ?? fields.text("display_name"),
-                description: try fields.text("description") ?? fields.text("display_description"),
+                volumeID: volumeID, name: try fields.text("name", or: "display_name"),
+                description: try fields.text("description", or: "display_description"),
                 metadata: try fields.metadata("metadata") ?? [:],
                 allowsInUse: call.version.minor >= 66 || force == true), for: call.asker)
         return Reply(.accepted, .of(["snapshot": Views(call).snapshot(detail, isFull: false)]))
@@ -103,8 +104,8 @@ extension Handlers {
         try fields.only(known)
         guard !fields.names.isEmpty else { throw .invalid("Invalid input for field/attribute snapshot.") }
         let detail = try await volumes.updateSnapshot(
-            call.arguments[0], name: try fields.change("name") ?? fields.change("display_name"),
-            description: try fields.change("description") ?? fields.change("display_description"), for: call.asker)
+            call.arguments[0], name: try fields.change("name", or: "display_name"),
+            description: try fields.change("description", or: "display_description"), for: call.asker)
         return .ok(.of(["snapshot": Views(call).snapshot(detail, isFull: false)]))
     }
 }

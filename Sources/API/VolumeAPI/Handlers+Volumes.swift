@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 extension Routes {
@@ -105,14 +106,14 @@ extension Handlers {
             "volume", beside: ["OS-SCH-HNT:scheduler_hints", "scheduler_hints", "os-scheduler-hints:scheduler_hints"])
         if call.version.minor >= 53 { try fields.only(Self.createFields) }
         var request = VolumeRequest()
-        request.name = try fields.text("name") ?? fields.text("display_name")
-        request.description = try fields.text("description") ?? fields.text("display_description")
+        request.name = try fields.text("name", or: "display_name")
+        request.description = try fields.text("description", or: "display_description")
         request.metadata = try fields.metadata("metadata") ?? [:]
         request.zone = try fields.text("availability_zone")
         request.snapshotID = try fields.text("snapshot_id")
         request.sourceVolumeID = try fields.text("source_volid")
         request.type = try fields.text("volume_type")
-        request.image = try fields.text("imageRef", max: 1_024) ?? fields.text("image_id", max: 1_024)
+        request.image = try fields.text("imageRef", or: "image_id", max: 1_024)
         if call.version.minor >= 13 { request.groupID = try fields.text("group_id") }
         if try fields.text("consistencygroup_id") != nil {
             throw .invalid("Invalid input received: consistency groups are served as groups.")
@@ -167,8 +168,8 @@ extension Handlers {
         guard fields.names.contains(where: known.contains) else {
             throw .invalid("Invalid input for field/attribute volume. Value: {} does not have enough properties")
         }
-        let name = try fields.change("name") ?? fields.change("display_name")
-        let description = try fields.change("description") ?? fields.change("display_description")
+        let name = try fields.change("name", or: "display_name")
+        let description = try fields.change("description", or: "display_description")
         let detail = try await volumes.updateVolume(
             call.arguments[0], name: name, description: description, metadata: try fields.metadata("metadata"),
             for: call.asker)

@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 import Volumes
 
 /// Answers calls: decode, one call of the service, encode.

@@ -6,8 +6,8 @@ enum Policy {
         if call.asker.isAdmin { return }
         let allowed =
             switch role {
-            case .reader: call.roles.contains("reader") || call.roles.contains("member")
-            case .member: call.roles.contains("member") || call.roles.contains("service")
+            case .reader: !call.roles.isDisjoint(with: ["reader", "member", "service"])
+            case .member: !call.roles.isDisjoint(with: ["member", "service"])
             case .admin: false
             }
         guard allowed else { throw .forbidden(rule: rule) }

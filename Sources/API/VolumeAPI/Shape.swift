@@ -48,6 +48,17 @@ struct Shape: Sendable {
         return text
     }
 
+    /// The first of the two that has a text: resources have an older and a newer name for the same.
+    func text(_ name: String, or other: String, max: Int = FaceLimits.textMax) throws(VolumeError) -> String? {
+        if let text = try text(name, max: max) { return text }
+        return try text(other, max: max)
+    }
+
+    /// The first of the two that is there at all.
+    func change(_ name: String, or other: String) throws(VolumeError) -> String?? {
+        try change(has(name) ? name : other)
+    }
+
     /// nil if it is absent, `.some(nil)` if it is null.
     func change(_ name: String) throws(VolumeError) -> String?? {
         guard has(name) else { return nil }

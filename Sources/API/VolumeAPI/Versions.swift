@@ -1,4 +1,5 @@
 import ControlFace
+import HTTPTypes
 
 /// The one version there is.
 enum Versions {

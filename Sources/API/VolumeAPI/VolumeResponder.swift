@@ -1,10 +1,9 @@
-import Codecs
 package import ControlFace
 package import HTTPFace
 import HTTPTypes
 package import Hummingbird
 package import Logging
-import Primitives
+package import Primitives
 package import Volumes
 
 /// The Block Storage API over HTTP: turns a request into a `Call`, checks version, caller and policy, and adds what every
@@ -114,7 +113,7 @@ package struct VolumeResponder: HTTPResponder {
 
     /// Why the body can't be used; nil once the call has it.
     private func readBody(_ request: Request, _ call: inout Call) async -> Reply? {
-        switch await RequestBody.read(request, bytesMax: FaceLimits.bodyBytesMax) {
+        switch await WholeBody.read(request, bytesMax: FaceLimits.bodyBytesMax) {
         case .none: return nil
         case .tooLarge: return .fault(.contentTooLarge, "Request is too large.")
         case .broken: return .fault(.badRequest, "The server could not read the request.")

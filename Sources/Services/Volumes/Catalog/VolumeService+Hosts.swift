@@ -7,6 +7,14 @@ package struct HostShare: Sendable, Equatable {
     package var volumeGigabytes: Int
     package var snapshots: Int
     package var snapshotGigabytes: Int
+
+    package init(project: String, volumes: Int, volumeGigabytes: Int, snapshots: Int, snapshotGigabytes: Int) {
+        self.project = project
+        self.volumes = volumes
+        self.volumeGigabytes = volumeGigabytes
+        self.snapshots = snapshots
+        self.snapshotGigabytes = snapshotGigabytes
+    }
 }
 
 /// The backend, as operators and schedulers see it.

@@ -3,14 +3,14 @@ package import Hummingbird
 import NIOCore
 
 /// A request's body, read whole within a bound.
-package enum RequestBody: Sendable {
+package enum WholeBody: Sendable {
     case none
     case bytes([UInt8])
     case tooLarge
     /// It ended before its end.
     case broken
 
-    package static func read(_ request: Request, bytesMax: Int) async -> RequestBody {
+    package static func read(_ request: Request, bytesMax: Int) async -> WholeBody {
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > bytesMax { return .tooLarge }
         var bytes: [UInt8] = []
         do {
