@@ -38,7 +38,8 @@ import Volumes
     func badSnapshotsAreRefused(_ fields: String, _ status: Int) async throws {
         let harness = try await Harness()
         try await harness.run { send in
-            #expect(try await send("POST", "/snapshots", "{\"snapshot\":{\(fields)}}").status == status)
+            let answer = try await send("POST", "/snapshots", "{\"snapshot\":{\(fields)}}")
+            #expect(answer.status == status)
             #expect(try await send("GET", "/snapshots?limit=-1").status == 400)
             #expect(try await send("GET", "/snapshots?sort=bogus").status == 400)
             #expect(try await send("GET", "/snapshots?marker=none").status == 404)
@@ -138,7 +139,8 @@ import Volumes
         let harness = try await Harness()
         try await harness.run { send in
             #expect(try await send("POST", "/attachments", "{\"attachment\":\(fields)}").status == status)
-            #expect(try await send("POST", "/attachments/x/action", "{\"os-complete\":{}}", version: 43).status == 404)
+            let early = try await send("POST", "/attachments/x/action", "{\"os-complete\":{}}", version: 43)
+            #expect(early.status == 404)
         }
     }
 }
@@ -345,7 +347,8 @@ import Volumes
                 try await send("GET", "/os-availability-zone")["availabilityZoneInfo"]?.array?.first?["zoneName"]
                     == .string("nova"))
             let extensions = try await send("GET", "/extensions")["extensions"]?.array ?? []
-            #expect(Set(extensions.compactMap { $0["alias"]?.string }).isSuperset(of: ["backups", "qos-specs"]))
+            let aliases = extensions.compactMap { $0["alias"]?.string }
+            #expect(aliases.contains("backups") && aliases.contains("qos-specs"))
             #expect(extensions.first?.keys == ["updated", "description", "links", "alias", "name"])
             #expect(try await send("GET", "/resource_filters?resource=volume")["resource_filters"]?.array?.count == 1)
         }
@@ -439,7 +442,8 @@ import Volumes
     @Test func backupsAreAnEmptyListUntilThereIsAService() async throws {
         let harness = try await Harness()
         try await harness.run { send in
-            #expect(try await send("GET", "/backups")["backups"] == .array([]))
+            let list = try await send("GET", "/backups")
+            #expect(list["backups"] == .array([]))
             #expect(try await send("POST", "/backups", "{\"backup\":{}}").status == 503)
         }
     }

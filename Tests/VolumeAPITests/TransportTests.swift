@@ -74,7 +74,8 @@ import Testing
     @Test func withoutATokenThereIsNothing() async throws {
         let harness = try await Harness()
         try await harness.run { send in
-            #expect(try await send("GET", "/volumes", as: nil).status == 401)
+            let answer = try await send("GET", "/volumes", as: nil)
+            #expect(answer.status == 401)
         }
     }
 
@@ -93,7 +94,8 @@ import Testing
     @Test func bodiesAreJSONAndBounded() async throws {
         let harness = try await Harness()
         try await harness.run { send in
-            #expect(try await send("POST", "/volumes", "{\"volume\":").status == 400)
+            let cut = try await send("POST", "/volumes", "{\"volume\":")
+            #expect(cut.status == 400)
             #expect(try await send("POST", "/volumes", "[]").status == 400)
             #expect(try await send("POST", "/volumes").status == 400)
             let xml = try await send("POST", "/volumes", "<a/>", headers: ["Content-Type": "application/xml"])
@@ -111,7 +113,8 @@ import Testing
     func routesBeginWithTheirVersion(_ path: String, _ minor: Int) async throws {
         let harness = try await Harness()
         try await harness.run { send in
-            #expect(try await send("GET", path, version: minor, as: "admin").status == 200)
+            let then = try await send("GET", path, version: minor, as: "admin")
+            #expect(then.status == 200)
             let earlier = try await send("GET", path, version: minor - 1, as: "admin")
             #expect(earlier.status == 404)
         }
