@@ -83,6 +83,9 @@ var targets: [Target] = [
 
     // Floor 3.
     .target(
+        name: "Volumes", dependencies: ["Primitives", "Records", "VolumeDrivers", crypto, grdb],
+        path: "Sources/Services/Volumes", swiftSettings: strict),
+    .target(
         name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
         path: "Sources/Services/Identity", swiftSettings: strict),
     .target(
@@ -153,19 +156,32 @@ if !withoutFaces {
         .target(
             name: "ObjectAPI", dependencies: ["HTTPFace", "Objects", "Chunks", "Codecs", "Primitives", logging] + nio,
             path: "Sources/API/ObjectAPI", swiftSettings: bytes),
+        // What the control planes' faces share: JSON, addresses, the bodies of requests.
+        .target(
+            name: "ControlFace",
+            dependencies: ["HTTPFace", hummingbird, httpTypes, .product(name: "NIOCore", package: "swift-nio")],
+            path: "Sources/API/ControlFace", swiftSettings: strict),
         .target(
             name: "IdentityAPI",
             dependencies: [
-                "HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging,
+                "ControlFace", "HTTPFace", "Identity", "Primitives", hummingbird, httpTypes, logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/API/IdentityAPI", swiftSettings: strict),
+        .target(
+            name: "VolumeAPI",
+            dependencies: [
+                "Codecs", "ControlFace", "HTTPFace", "Primitives", "VolumeDrivers", "Volumes", hummingbird, httpTypes, logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/API/VolumeAPI", swiftSettings: strict),
         // Floor 5.
         .target(
             name: "Daemon",
             dependencies: [
-                "Chunks", "Codecs", "Disks", "HTTPFace", "Identity", "IdentityAPI", "ObjectAPI", "Objects",
-                "Primitives", "Records", "Rings", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
+                "BlockDevices", "ChunkVolumes", "Chunks", "Codecs", "ControlFace", "Disks", "HTTPFace", "ISCSI", "Identity",
+                "IdentityAPI", "ObjectAPI", "Objects", "Primitives", "Records", "Rings", "SCSI", "VolumeAPI",
+                "VolumeDrivers", "Volumes", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
                 configuration, lifecycle,
             ] + nio,
             path: "Sources/Daemon/Daemon", swiftSettings: bytes),
@@ -177,7 +193,16 @@ if !withoutFaces {
         .testTarget(
             name: "IdentityAPITests",
             dependencies: [
-                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace",
+                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace", "ControlFace",
+                hummingbird, httpTypes, logging,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ], swiftSettings: bytes),
+        .testTarget(
+            name: "VolumesTests", dependencies: ["Primitives", "Records", "VolumeDrivers", "Volumes"], swiftSettings: bytes),
+        .testTarget(
+            name: "VolumeAPITests",
+            dependencies: [
+                "VolumeAPI", "VolumeDrivers", "Volumes", "Records", "Primitives", "HTTPFace", "ControlFace",
                 hummingbird, httpTypes, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),

@@ -1,3 +1,4 @@
+import ControlFace
 import Foundation
 import HTTPTypes
 import Hummingbird

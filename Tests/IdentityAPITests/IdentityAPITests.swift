@@ -1,3 +1,4 @@
+import ControlFace
 import Identity
 import Primitives
 import Testing

@@ -1,3 +1,4 @@
+import ControlFace
 import Testing
 
 @testable import IdentityAPI

@@ -33,10 +33,14 @@ enum Floors {
         Row(name: "ChunkVolumes", folder: "Block", floor: 2, neighbours: ["BlockDevices", "VolumeDrivers"]),
         Row(name: "Identity", folder: "Services", floor: 3),
         Row(name: "Objects", folder: "Services", floor: 3),
+        Row(name: "Volumes", folder: "Services", floor: 3),
         // HTTPFace is what the faces share.
         Row(name: "HTTPFace", folder: "API", floor: 4),
         Row(name: "ObjectAPI", folder: "API", floor: 4, neighbours: ["HTTPFace"]),
-        Row(name: "IdentityAPI", folder: "API", floor: 4, neighbours: ["HTTPFace"]),
+        // ControlFace is what the control planes' faces share.
+        Row(name: "ControlFace", folder: "API", floor: 4, neighbours: ["HTTPFace"]),
+        Row(name: "IdentityAPI", folder: "API", floor: 4, neighbours: ["ControlFace", "HTTPFace"]),
+        Row(name: "VolumeAPI", folder: "API", floor: 4, neighbours: ["ControlFace", "HTTPFace"]),
         // Daemon is the library behind the two commands.
         Row(name: "Daemon", folder: "Daemon", floor: 5),
         Row(name: "apusd", folder: "Daemon", floor: 5, neighbours: ["Daemon"]),

@@ -1,3 +1,4 @@
+package import ControlFace
 package import HTTPTypes
 import Identity
 
@@ -38,12 +39,7 @@ package struct Call: Sendable {
     /// `name=value` pairs, decoded once; the last of a name counts.
     static func query(_ text: Substring) -> [String: String] {
         var query: [String: String] = [:]
-        for pair in text.split(separator: "&", maxSplits: 64) {
-            let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let name = Route.percentDecoded(parts[0])
-            let value = parts.count > 1 ? parts[1].replacing("+", with: " ") : ""
-            if let name, let value = Route.percentDecoded(value[...]) { query[name] = value }
-        }
+        for pair in QueryText.pairs(text) { query[pair.name] = pair.value }
         return query
     }
 

@@ -1,3 +1,4 @@
+import ControlFace
 import HTTPTypes
 import Identity
 import Primitives

@@ -1,3 +1,4 @@
+import ControlFace
 import HTTPTypes
 package import Identity
 private import Primitives

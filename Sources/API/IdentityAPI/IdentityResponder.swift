@@ -1,3 +1,4 @@
+package import ControlFace
 import HTTPFace
 import HTTPTypes
 package import Hummingbird
@@ -8,7 +9,7 @@ import Primitives
 /// The Identity API over HTTP: turns a request into a `Call`, has it answered on Identity's threads, and adds what every
 /// answer has. For a Hummingbird `Application`, with or without TLS.
 package struct IdentityResponder: HTTPResponder {
-    package typealias Context = IdentityContext
+    package typealias Context = ControlContext
 
     private let identity: IdentityService
     private let handlers: Handlers
@@ -27,7 +28,7 @@ package struct IdentityResponder: HTTPResponder {
     }
 
     package func respond(to request: Request, context: Context) async throws -> Response {
-        let requestID = "req-" + Self.uuid(identity.configuration.randomBytes(16))
+        let requestID = ControlRequestID.text(identity.configuration.randomBytes(16))
         let base = LinkBase.base(configured: publicBase(), authority: request.head.authority)
         let reply = await answer(request, base: base, requestID: requestID, context: context)
         return response(reply, isHead: request.method == .head, requestID: requestID)
@@ -103,21 +104,14 @@ package struct IdentityResponder: HTTPResponder {
     }
 
     private func body(_ request: Request) async -> Body {
-        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > Call.bodyBytesMax {
-            return .tooLarge
+        switch await WholeBody.read(request, bytesMax: Call.bodyBytesMax) {
+        case .none: return .none
+        case .tooLarge: return .tooLarge
+        case .broken: return .malformed
+        case .bytes(let bytes):
+            guard let json = JSONParser.parse(bytes), json.members != nil else { return .malformed }
+            return .json(json)
         }
-        var bytes: [UInt8] = []
-        do {
-            for try await part in request.body {
-                guard bytes.count + part.readableBytes <= Call.bodyBytesMax else { return .tooLarge }
-                bytes += Array(part.readableBytesView)
-            }
-        } catch {
-            return .malformed
-        }
-        if bytes.isEmpty { return .none }
-        guard let json = JSONParser.parse(bytes), json.members != nil else { return .malformed }
-        return .json(json)
     }
 
     /// A header's value if it is there, not empty, and given once.
@@ -136,20 +130,5 @@ package struct IdentityResponder: HTTPResponder {
         let response = Response(
             status: reply.status, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: body.utf8)))
         return isHead ? response.createHeadResponse() : response
-    }
-
-    /// Version 4, from 16 random bytes.
-    private static func uuid(_ random: [UInt8]) -> String {
-        var bytes = random
-        bytes[6] = bytes[6] & 0x0F | 0x40
-        bytes[8] = bytes[8] & 0x3F | 0x80
-        let digits = Array("0123456789abcdef")
-        var out = ""
-        for (index, byte) in bytes.enumerated() {
-            if [4, 6, 8, 10].contains(index) { out.append("-") }
-            out.append(digits[Int(byte >> 4)])
-            out.append(digits[Int(byte & 15)])
-        }
-        return out
     }
 }

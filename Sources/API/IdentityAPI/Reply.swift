@@ -1,3 +1,4 @@
+package import ControlFace
 package import HTTPTypes
 import Identity
 

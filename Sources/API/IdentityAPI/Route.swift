@@ -1,3 +1,4 @@
+import ControlFace
 package import HTTPTypes
 package import Identity
 
@@ -32,11 +33,7 @@ package enum Route: Sendable, Equatable {
 
     /// nil for an address that is not served. A trailing slash changes nothing.
     package init?(path: String) {
-        var segments: [String] = []
-        for part in path.split(separator: "/", omittingEmptySubsequences: true) {
-            guard let segment = Self.percentDecoded(part), segment.utf8.count <= 255 else { return nil }
-            segments.append(segment)
-        }
+        guard let segments = QueryText.segments(path) else { return nil }
         guard let first = segments.first else {
             self = .root
             return
@@ -102,33 +99,6 @@ package enum Route: Sendable, Equatable {
         case .role: [.get, .head, .delete]
         case .userPassword: [.post]
         case .grant: [.get, .head, .put, .delete]
-        }
-    }
-
-    /// Percent escapes undone once; nil for a broken escape, a NUL, or what is then no UTF-8.
-    static func percentDecoded(_ text: Substring) -> String? {
-        var out: [UInt8] = []
-        var bytes = Array(text.utf8)[...]
-        while let byte = bytes.popFirst() {
-            guard byte == 0x25 else {
-                out.append(byte)
-                continue
-            }
-            guard let high = bytes.popFirst().flatMap(nibble), let low = bytes.popFirst().flatMap(nibble) else {
-                return nil
-            }
-            out.append(high << 4 | low)
-        }
-        guard !out.contains(0) else { return nil }
-        return String(validating: out, as: UTF8.self)
-    }
-
-    private static func nibble(_ byte: UInt8) -> UInt8? {
-        switch byte {
-        case 0x30...0x39: byte - 0x30
-        case 0x61...0x66: byte - 0x57
-        case 0x41...0x46: byte - 0x37
-        default: nil
         }
     }
 }

@@ -10,17 +10,22 @@ package enum JSON: Sendable, Equatable {
     package struct Member: Sendable, Equatable {
         package var key: String
         package var value: JSON
+
+        package init(key: String, value: JSON) {
+            self.key = key
+            self.value = value
+        }
     }
 
     /// Levels of arrays and objects that a request may have.
-    static let depthMax = 16
+    package static let depthMax = 16
 
     /// An object from pairs, in their order.
-    static func of(_ members: KeyValuePairs<String, JSON>) -> JSON {
+    package static func of(_ members: KeyValuePairs<String, JSON>) -> JSON {
         .object(members.map { Member(key: $0.key, value: $0.value) })
     }
 
-    static func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
+    package static func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
 
     /// The member of that name; nil if there is none or this is no object.
     package subscript(_ key: String) -> JSON? {
@@ -43,7 +48,7 @@ package enum JSON: Sendable, Equatable {
         return members
     }
 
-    mutating func add(_ key: String, _ value: JSON) {
+    package mutating func add(_ key: String, _ value: JSON) {
         guard case .object(var members) = self else { return }
         members.append(Member(key: key, value: value))
         self = .object(members)

@@ -1,12 +1,12 @@
 /// Reads JSON as RFC 8259 has it and nothing more: no trailing text, no repeated keys, no ill-formed UTF-8, no lone
 /// surrogates, and no nesting beyond `JSON.depthMax`. Linear in the length of the text.
-struct JSONParser {
+package struct JSONParser {
     private let bytes: [UInt8]
     private var position = 0
 
     private init(_ bytes: [UInt8]) { self.bytes = bytes }
 
-    static func parse(_ bytes: [UInt8]) -> JSON? {
+    package static func parse(_ bytes: [UInt8]) -> JSON? {
         var parser = JSONParser(bytes)
         guard let value = parser.value(depth: 0) else { return nil }
         parser.skipSpace()

@@ -3,7 +3,7 @@ package import Hummingbird
 import NIOCore
 
 /// What the responder knows of a request beside the request itself: who sends it.
-package struct IdentityContext: RequestContext {
+package struct ControlContext: RequestContext {
     package var coreContext: CoreRequestContextStorage
     package let client: ClientAddress
 

@@ -1,7 +1,7 @@
 /// What links start with: the configured scheme and path prefix, and the host that the client used to get here.
-enum LinkBase {
+package enum LinkBase {
     /// - Parameter authority: the request's `Host`. One that is no plain host and port is not repeated to anyone.
-    static func base(configured: String, authority: String?) -> String {
+    package static func base(configured: String, authority: String?) -> String {
         var configured = configured
         while configured.hasSuffix("/") { configured.removeLast() }
         guard let authority, isPlain(authority), let separator = configured.firstRange(of: "://") else {

@@ -1,0 +1,49 @@
+import GRDB
+
+extension VolumeService {
+    /// What every installation has: the default types, and the parts that operators see. Changes nothing that is there.
+    func seed() async throws(VolumeError) {
+        let (typeID, groupTypeID, now, configuration) = (newID(), newID(), now, configuration)
+        try await write { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO volume_types (id, name, description, is_public, qos_id, created_at)
+                    VALUES (?, ?, 'Default Volume Type', 1, NULL, ?) ON CONFLICT DO NOTHING
+                    """, arguments: [typeID, configuration.defaultTypeName, now])
+            let isNew = try Table.count(db, "SELECT COUNT(*) FROM volume_group_types", []) == 0
+            if isNew {
+                try Table.insert(
+                    db, "volume_group_types",
+                    [
+                        "id": groupTypeID, "name": Self.consistentGroupType,
+                        "description": "Default group type for migrating cgsnapshot", "is_public": true,
+                        "created_at": now,
+                    ])
+                try Facts.merge(db, groupTypeID, .spec, ["consistent_group_snapshot_enabled": "<is> True"])
+            }
+            for (binary, host) in Self.parts(configuration) {
+                try db.execute(
+                    sql: """
+                        INSERT INTO volume_services (binary_name, host, disabled, disabled_reason, frozen, updated_at)
+                        VALUES (?, ?, 0, NULL, 0, NULL) ON CONFLICT DO NOTHING
+                        """, arguments: [binary, host])
+            }
+        }
+    }
+
+    static let consistentGroupType = "default_cgsnapshot_type"
+
+    /// The parts of this service by the names that operators' tools know.
+    static func parts(_ configuration: VolumeConfiguration) -> [(binary: String, host: String)] {
+        [("cinder-scheduler", configuration.host), ("cinder-volume", configuration.backendHost)]
+    }
+
+    static func isDisabled(_ db: Database, _ configuration: VolumeConfiguration) throws -> Bool {
+        try Table.count(
+            db,
+            """
+            SELECT COUNT(*) FROM volume_services
+            WHERE binary_name = 'cinder-volume' AND host = ? AND (disabled = 1 OR frozen = 1)
+            """, [configuration.backendHost]) > 0
+    }
+}
