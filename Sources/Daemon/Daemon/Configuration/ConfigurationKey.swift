@@ -43,7 +43,18 @@ package struct ConfigurationKey: Sendable, Hashable {
         ]
         + listener("identity", port: 5000, "the Identity API")
         + listener("object", port: 8080, "the Object API")
+        + listener("volume", port: 8776, "the Block Storage API")
         + [
+            ConfigurationKey(
+                "iscsi.host", .text("127.0.0.1"), "The address that the iSCSI target listens on: a numeric one."),
+            ConfigurationKey("iscsi.port", .number(3260, ports), "The port of the iSCSI target. 0: any free one."),
+            ConfigurationKey(
+                "iscsi.allow_plaintext", .flag(false),
+                "Let the iSCSI target listen on a routable address. iSCSI knows no TLS: keep it on a network of its own."
+            ),
+            ConfigurationKey(
+                "iscsi.allow_md5", .flag(true),
+                "Let initiators that don't offer SHA-256 prove their secret with MD5, which is all that many speak."),
             ConfigurationKey(
                 "metrics.enabled", .flag(true),
                 "Serve /metrics (Prometheus text) and /healthcheck on a listener of their own."),

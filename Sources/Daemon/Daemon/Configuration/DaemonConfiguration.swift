@@ -8,6 +8,9 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var publicHost: String
     package var identity: ListenerSettings
     package var object: ListenerSettings
+    package var volume: ListenerSettings
+    package var iscsi: ListenerSettings
+    package var iscsiAllowsMD5: Bool
     /// nil: not served.
     package var metrics: ListenerSettings?
     package var reserveBytes: Int64
@@ -32,6 +35,11 @@ package struct DaemonConfiguration: Sendable, Equatable {
         let shared = TLSFiles(certificate: try values.text("tls.certificate"), key: try values.text("tls.key"))
         identity = try ListenerSettings(name: "identity", values: values, sharedTLS: shared)
         object = try ListenerSettings(name: "object", values: values, sharedTLS: shared)
+        volume = try ListenerSettings(name: "volume", values: values, sharedTLS: shared)
+        iscsi = ListenerSettings(
+            name: "iscsi", host: try values.text("iscsi.host"), port: try values.number("iscsi.port"), tls: nil,
+            allowsPlaintext: try values.flag("iscsi.allow_plaintext"))
+        iscsiAllowsMD5 = try values.flag("iscsi.allow_md5")
         if try values.flag("metrics.enabled") {
             metrics = ListenerSettings(
                 name: "metrics", host: try values.text("metrics.host"), port: try values.number("metrics.port"),
@@ -65,7 +73,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     }
 
     /// The listeners that are switched on.
-    package var listeners: [ListenerSettings] { [identity, object] + (metrics.map { [$0] } ?? []) }
+    package var listeners: [ListenerSettings] { [identity, object, volume, iscsi] + (metrics.map { [$0] } ?? []) }
 
     /// Refuses what would put a password or a token on a wire that others can read, and addresses that the
     /// catalog can't publish.

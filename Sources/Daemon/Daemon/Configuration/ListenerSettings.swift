@@ -41,6 +41,9 @@ package struct ListenerSettings: Sendable, Hashable {
             tls: files.certificate.isEmpty ? nil : files, allowsPlaintext: try values.flag("\(name).allow_plaintext"))
     }
 
+    /// As system calls that look no names up take it.
+    var numericHost: String { host == "localhost" ? "127.0.0.1" : host }
+
     package var scheme: String { tls == nil ? "http" : "https" }
 
     /// Whether only this machine can reach the address. Anything that can't be read as a loopback address counts as routable.
@@ -73,7 +76,9 @@ package struct ListenerSettings: Sendable, Hashable {
             let own =
                 name == "metrics"
                 ? "Keep it on loopback, or accept that anybody on the network reads it with metrics.allow_plaintext=true."
-                : "Give it TLS (tls.certificate and tls.key), or accept the risk with \(name).allow_plaintext=true (behind a proxy that speaks TLS, say)."
+                : name == "iscsi"
+                    ? "iSCSI knows no TLS. Keep it on a network of its own, and say so with iscsi.allow_plaintext=true."
+                    : "Give it TLS (tls.certificate and tls.key), or accept the risk with \(name).allow_plaintext=true (behind a proxy that speaks TLS, say)."
             throw DaemonError(
                 "The \(name) listener is on \(host), which other machines can reach, without TLS: passwords and tokens would cross the network in the clear.",
                 remedy: own)

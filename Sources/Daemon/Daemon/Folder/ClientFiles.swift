@@ -15,13 +15,22 @@ package struct ClientFiles: Sendable {
         /// Base URLs, without a path.
         package var identity: String
         package var object: String
+        /// nil only in files of versions that had no volumes.
+        package var volume: String?
+        /// `host:port`.
+        package var iscsi: String?
         /// nil: metrics are switched off.
         package var metrics: String?
         package var region: String
         package var pid: Int32
-        package init(identity: String, object: String, metrics: String?, region: String, pid: Int32) {
+        package init(
+            identity: String, object: String, volume: String? = nil, iscsi: String? = nil, metrics: String?,
+            region: String, pid: Int32
+        ) {
             self.identity = identity
             self.object = object
+            self.volume = volume
+            self.iscsi = iscsi
             self.metrics = metrics
             self.region = region
             self.pid = pid

@@ -9,6 +9,7 @@ private import Glibc
 /// control.db        users, projects, roles (SQLite)
 /// fernet-keys/      the keys of tokens
 /// objects/          the engine's: the log and its indexes
+/// reservations/     persistent reservations of volumes that outlive a restart
 /// rings/            object.ring.gz, and the secrets of the ring's hash
 /// apus.sock         for the `apus` command, while the daemon runs
 /// openrc clouds.yaml endpoints.json   what clients need, written at start

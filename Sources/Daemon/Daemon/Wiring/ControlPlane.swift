@@ -2,6 +2,7 @@ import Identity
 import Logging
 private import Primitives
 import Records
+private import Volumes
 
 /// `control.db` and what is kept in it: users, projects, roles, tokens and the catalog.
 struct ControlPlane: Sendable {
@@ -17,7 +18,8 @@ struct ControlPlane: Sendable {
     ) async throws -> ControlPlane {
         try await Blocking.run("control") {
             do {
-                let records = try RecordStore(path: folder.databasePath, migrations: IdentityService.migrations)
+                let records = try RecordStore(
+                    path: folder.databasePath, migrations: IdentityService.migrations + VolumeService.migrations)
                 var settings = IdentityConfiguration.standard(keyFolder: folder.tokenKeysPath)
                 settings.tokenSeconds = Int64(configuration.tokenLifetimeSeconds)
                 settings.keyRotationSeconds = max(settings.keyRotationSeconds, settings.tokenSeconds)
@@ -74,10 +76,18 @@ struct ControlPlane: Sendable {
 
     private static func published(_ endpoints: ClientFiles.Endpoints) -> [PublishedService] {
         // The names are what OpenStack's clients and documents call these services; they are data, not ours.
-        [
+        var services = [
             PublishedService(type: "identity", name: "keystone", url: endpoints.identity + "/v3"),
             PublishedService(type: "object-store", name: "swift", url: endpoints.object + "/v1/AUTH_%(project_id)s"),
         ]
+        if let volume = endpoints.volume {
+            // Older clients ask for the second type.
+            services += [
+                PublishedService(type: "block-storage", name: "cinder", url: volume + "/v3/%(project_id)s"),
+                PublishedService(type: "volumev3", name: "cinderv3", url: volume + "/v3/%(project_id)s"),
+            ]
+        }
+        return services
     }
 }
 

@@ -1,7 +1,7 @@
 private import Chunks
 import HTTPFace
 private import Identity
-private import IdentityAPI
+import IdentityAPI
 import Logging
 private import NIOCore
 private import NIOPosix
@@ -9,6 +9,7 @@ import ObjectAPI
 private import Objects
 private import Primitives
 import ServiceLifecycle
+import VolumeAPI
 
 /// The listeners, and the threads that their requests run on.
 struct Faces: Sendable {
@@ -20,14 +21,15 @@ struct Faces: Sendable {
     private let requestLog: RequestLog
     private let control: ControlPlane
     private let logger: Logger
-    let identityListener: IdentityListener?
+    let identityListener: ControlListener<IdentityResponder>?
+    let volumeListener: ControlListener<VolumeResponder>?
 
     /// Requests that may wait for a work thread; more are answered 503.
     private static let workQueueMax = 4096
 
     init(
         configuration: DaemonConfiguration, listeners: [ListenerSettings], stores: Stores, control: ControlPlane,
-        logger: Logger
+        volumes: VolumePlane, logger: Logger
     ) {
         self.listeners = listeners
         self.control = control
@@ -63,16 +65,29 @@ struct Faces: Sendable {
                 settings.publicURL = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
             }
         }
+        let authenticator = IdentityAuthenticator(control.identity)
+        let workers = workThreads
         identityListener = listeners.first { $0.name == "identity" }.map { listener in
-            IdentityListener(
-                listener, publicHost: configuration.publicHost, identity: control.identity, metrics: metrics,
-                logger: logger)
+            let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
+            return ControlListener(
+                listener,
+                responder: IdentityResponder(identity: control.identity, logger: logger, publicBase: { base }),
+                metrics: metrics, logger: logger)
+        }
+        volumeListener = listeners.first { $0.name == "volume" }.map { listener in
+            let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
+            return ControlListener(
+                listener,
+                responder: VolumeResponder(
+                    volumes: volumes.service, authenticator: authenticator, threads: workers, logger: logger,
+                    publicBase: { base }),
+                metrics: metrics, logger: logger)
         }
         var random = SystemRandomNumberGenerator()
         let requestLog = RequestLog(label: logger.label, write: LineLogHandler.standardError)
         self.requestLog = requestLog
         objectServer = ObjectServer(
-            configuration: settings, service: service, authenticator: IdentityAuthenticator(control.identity),
+            configuration: settings, service: service, authenticator: authenticator,
             workThreads: workThreads, group: loops, metrics: metrics, logger: logger, requestLog: requestLog,
             seed: random.next())
     }

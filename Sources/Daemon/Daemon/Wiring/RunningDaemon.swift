@@ -66,8 +66,14 @@ package struct RunningDaemon: Sendable {
         try await Blocking.run("folder") { try folder.checkControl(objectsWereWritten: wasWritten) }
         let control = try await ControlPlane.open(
             folder: folder, files: files, configuration: configuration, endpoints: endpoints, logger: logger)
+        guard let portal = listeners.first(where: { $0.name == "iscsi" }) else {
+            preconditionFailure("there is always a portal")
+        }
+        let volumes = try await VolumePlane.open(
+            stores: stores, control: control, configuration: configuration, portal: portal, logger: logger)
         let faces = Faces(
-            configuration: configuration, listeners: listeners, stores: stores, control: control, logger: logger)
+            configuration: configuration, listeners: listeners, stores: stores, control: control, volumes: volumes,
+            logger: logger)
         StoreMetrics.register(stores.store, in: faces.metrics)
         let admin = AdminActions(
             stores: stores, control: control, files: files, endpoints: endpoints, metrics: faces.metrics, began: began,
@@ -78,13 +84,12 @@ package struct RunningDaemon: Sendable {
             began: began, logger: logger)
         var services: [any Service] = [
             stores.part(logger: logger), control.part(logger: logger), control.maintenance(logger: logger),
-            StoreWatch.part(stores, logger: logger),
+            StoreWatch.part(stores, logger: logger), volumes.part(), volumes.operations(),
         ]
         services += try await faces.start()
         services.append(try await admin.listen(path: folder.socketPath))
-        if let listener = faces.identityListener {
-            services.append(listener)
-            services.append(ReadyService(ready: ready, listener: listener))
+        if let identity = faces.identityListener, let volume = faces.volumeListener {
+            services += [identity, volume, ReadyService(ready: ready, listeners: [identity, volume])]
         }
         var group = ServiceGroupConfiguration(
             services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
@@ -149,7 +154,8 @@ package struct RunningDaemon: Sendable {
             }
         }
         return ClientFiles.Endpoints(
-            identity: url("identity") ?? "", object: url("object") ?? "", metrics: url("metrics"),
+            identity: url("identity") ?? "", object: url("object") ?? "", volume: url("volume"),
+            iscsi: url("iscsi").map { String($0.dropFirst("http://".count)) }, metrics: url("metrics"),
             region: configuration.region, pid: getpid())
     }
 
@@ -174,6 +180,8 @@ extension ListenerSettings {
             switch name {
             case "identity": endpoints.identity
             case "object": endpoints.object
+            case "volume": endpoints.volume
+            case "iscsi": endpoints.iscsi
             default: endpoints.metrics
             }
         guard let url, let colon = url.lastIndex(of: ":") else { return nil }

@@ -1,13 +1,15 @@
 /// What `Tools/run` shows when the daemon answers.
 enum Welcome {
     static func text(endpoints: ClientFiles.Endpoints, folder: String) -> String {
+        let volume = endpoints.volume.map { "\n  Volume API     \($0)/v3" } ?? ""
+        let iscsi = endpoints.iscsi.map { "     (iSCSI: \($0))" } ?? ""
         let metrics = endpoints.metrics.map { "\n  Metrics        \($0)/metrics" } ?? ""
         return """
 
             Apus answers.
 
               Identity API   \(endpoints.identity)/v3
-              Object API     \(endpoints.object)/v1     (v1 sign-in: \(endpoints.object)/auth/v1.0)\(metrics)
+              Object API     \(endpoints.object)/v1     (v1 sign-in: \(endpoints.object)/auth/v1.0)\(volume)\(iscsi)\(metrics)
 
               Data           \(folder)
               openrc         \(folder)/\(ClientFiles.openrcName)          (for shells; has the admin's password)

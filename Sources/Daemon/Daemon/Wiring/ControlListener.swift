@@ -1,55 +1,51 @@
+import ControlFace
 import HTTPFace
-private import Hummingbird
+import Hummingbird
 private import HummingbirdCore
 private import HummingbirdTLS
-import Identity
-private import IdentityAPI
 import Logging
 import NIOCore
 import NIOSSL
 import ServiceLifecycle
 
-/// The Identity API on its port, by Hummingbird.
-struct IdentityListener: Service, CustomStringConvertible {
-    let description = "identity listener"
+/// A control plane's API on its port, by Hummingbird.
+struct ControlListener<Responder: HTTPResponder & Sendable>: Service, UpWaiting, CustomStringConvertible
+where Responder.Context == ControlContext {
+    let description: String
+    private let name: String
     private let settings: ListenerSettings
-    private let publicHost: String
-    private let identity: IdentityService
+    private let responder: Responder
     private let metrics: MetricsRegistry
     private let logger: Logger
     private let up: AsyncStream<Void>
     private let isUp: AsyncStream<Void>.Continuation
 
     /// A connection that asks nothing for this long is closed.
-    private static let idleSeconds: Int64 = 75
+    private static var idleSeconds: Int64 { 75 }
     /// One whose first request isn't here by then, too.
-    private static let firstHeadSeconds: Int64 = 30
+    private static var firstHeadSeconds: Int64 { 30 }
     /// A connection that sends more than this behind one head is closed. Far above what any request may have, so that
     /// one that is only somewhat too large gets its answer.
-    private static let bodyBytesMax = 4 << 20
+    private static var bodyBytesMax: Int { 4 << 20 }
     /// Further ones wait in the system's queue.
-    private static let connectionsMax = 1024
-    private static let connectionsPerAddressMax = 768
+    private static var connectionsMax: Int { 1024 }
+    private static var connectionsPerAddressMax: Int { 768 }
 
-    init(
-        _ settings: ListenerSettings, publicHost: String, identity: IdentityService, metrics: MetricsRegistry,
-        logger: Logger
-    ) {
+    init(_ settings: ListenerSettings, responder: Responder, metrics: MetricsRegistry, logger: Logger) {
+        name = settings.name
+        description = "\(settings.name) listener"
         self.settings = settings
-        self.publicHost = publicHost
-        self.identity = identity
+        self.responder = responder
         self.metrics = metrics
         self.logger = logger
         (up, isUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
     }
 
-    /// Returns when it accepts connections, or never will.
     func waitUntilUp() async {
         for await _ in up { return }
     }
 
     func run() async throws {
-        let base = settings.baseURL(publicHost: publicHost, port: settings.port)
         let isUp = isUp
         var quiet = logger
         quiet.logLevel = max(logger.logLevel, .warning)
@@ -66,9 +62,7 @@ struct IdentityListener: Service, CustomStringConvertible {
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 8192, maxHeaderListSize: 65_535, maxHeaderFieldCount: 126)))
         let application = Application(
-            responder: MeasuredResponder(
-                IdentityResponder(identity: identity, logger: logger, publicBase: { base }), name: "identity",
-                metrics: metrics),
+            responder: MeasuredResponder(responder, name: name, metrics: metrics),
             server: try tls().map { try .tls(http, tlsConfiguration: $0) } ?? http,
             configuration: ApplicationConfiguration(
                 address: .hostname(settings.host, port: settings.port), backlog: 1024,
@@ -96,16 +90,22 @@ struct IdentityListener: Service, CustomStringConvertible {
     }
 }
 
-/// Waits for the last listener, then tells the world.
+/// A listener that says when it accepts connections.
+protocol UpWaiting: Sendable {
+    /// Returns when it accepts connections, or never will.
+    func waitUntilUp() async
+}
+
+/// Waits for the last listeners, then tells the world.
 struct ReadyService: Service, CustomStringConvertible {
     let description = "ready"
     let ready: Ready
-    let listener: IdentityListener
+    let listeners: [any UpWaiting]
 
     func run() async throws {
         do {
             try await cancelWhenGracefulShutdown {
-                await listener.waitUntilUp()
+                for listener in listeners { await listener.waitUntilUp() }
                 guard !Task.isCancelled else { return }
                 try await ready.announce()
             }

@@ -1,0 +1,174 @@
+import BlockDevices
+import ChunkVolumes
+import HTTPFace
+import ISCSI
+import Logging
+import Primitives
+import SCSI
+import VolumeDrivers
+
+/// The targets: one for each attachment, all of a volume's in front of one logical unit.
+///
+/// The volume service opens and closes them; the iSCSI server asks at each login.
+final class VolumeExports: VolumeExporter, TargetProvider {
+    private struct Open {
+        var export: VolumeExport
+        var target: ISCSITarget
+    }
+
+    /// A volume's unit, and one that refuses writes for attachments that may only read.
+    private struct UnitKey: Hashable {
+        var volume: String
+        var isReadOnly: Bool
+    }
+
+    private struct State {
+        /// By the target's name in lower case, as initiators may spell it.
+        var byName: [String: Open] = [:]
+        var names: [String: String] = [:]
+        var units: [UnitKey: LogicalUnit] = [:]
+        var lastPort: UInt16 = 0
+    }
+
+    private let driver: ChunkVolumeDriver
+    private let reservations: ReservationFiles
+    private let ioThreads: WorkThreads
+    private let changeThreads: WorkThreads
+    private let state = PosixLocked(State())
+    private let server = PosixLocked<ISCSIServer?>(nil)
+    private let logger: Logger
+
+    init(
+        driver: ChunkVolumeDriver, reservations: ReservationFiles, ioThreads: WorkThreads, changeThreads: WorkThreads,
+        logger: Logger
+    ) {
+        self.driver = driver
+        self.reservations = reservations
+        self.ioThreads = ioThreads
+        self.changeThreads = changeThreads
+        self.logger = logger
+    }
+
+    /// The server that answers for these targets; before the first export.
+    func serve(by server: ISCSIServer) { self.server.withLock { $0 = server } }
+
+    // MARK: VolumeExporter
+
+    func export(_ export: VolumeExport) async throws(DriverError) -> [ExportPortal] {
+        try await run { [self] () throws(DriverError) in
+            let unit = try unit(UnitKey(volume: export.volumeID, isReadOnly: export.isReadOnly))
+            state.withLock { state in
+                let name = export.target.lowercased()
+                let port: UInt16
+                if let old = state.byName[name] {
+                    port = old.target.relativePortID
+                } else {
+                    state.lastPort = state.lastPort == .max ? 1 : state.lastPort + 1
+                    port = state.lastPort
+                }
+                state.byName[name] = Open(
+                    export: export,
+                    target: ISCSITarget(
+                        name: export.target, relativePortID: port,
+                        account: CHAPAccount(name: export.chapName, secret: export.chapSecret), units: [0: unit]))
+                state.names[export.id] = name
+            }
+            logger.info(
+                "volume is exported",
+                metadata: [
+                    "volume_id": "\(export.volumeID)", "export_id": "\(export.id)", "target": "\(export.target)",
+                ])
+            return portals
+        }
+    }
+
+    func unexport(_ id: String) async throws(DriverError) {
+        try await run { [self] () throws(DriverError) in
+            // First out of sight, so that no login finds it any more; then whoever is in is put out.
+            let gone = state.withLock { state -> Open? in
+                guard let name = state.names.removeValue(forKey: id) else { return nil }
+                return state.byName.removeValue(forKey: name)
+            }
+            guard let gone else { return }
+            server.withLock { $0 }?.endSessions(target: gone.target.name)
+            let key = UnitKey(volume: gone.export.volumeID, isReadOnly: gone.export.isReadOnly)
+            state.withLock { state in
+                let isUsed = state.byName.values.contains {
+                    $0.export.volumeID == key.volume && $0.export.isReadOnly == key.isReadOnly
+                }
+                if !isUsed { state.units[key] = nil }
+            }
+            logger.info(
+                "volume is exported no more",
+                metadata: ["volume_id": "\(gone.export.volumeID)", "export_id": "\(id)"])
+        }
+    }
+
+    /// The device told its unit already.
+    func resized(_ volume: String, to bytes: UInt64) async {}
+
+    func exports() async -> [String: Bool] {
+        let used = Set((server.withLock { $0 }?.sessions() ?? []).map { $0.target.lowercased() })
+        return state.withLock { state in state.names.mapValues { used.contains($0) } }
+    }
+
+    private var portals: [ExportPortal] {
+        (server.withLock { $0 }?.boundPortals ?? []).map {
+            ExportPortal(address: $0.publicHost ?? $0.address, port: Int($0.port))
+        }
+    }
+
+    private func unit(_ key: UnitKey) throws(DriverError) -> LogicalUnit {
+        if let unit = state.withLock({ $0.units[key] }) { return unit }
+        let device = try driver.device(key.volume)
+        let made: LogicalUnit
+        do throws(ReservationStoreError) {
+            made = try LogicalUnit(
+                device: key.isReadOnly ? ReadOnlyDevice(device) : device,
+                identity: LogicalUnitIdentity(
+                    vendor: "APUS", product: "VOLUME", revision: "1", serial: key.volume),
+                store: reservations.store(of: key.volume), threads: ioThreads)
+        } catch {
+            throw .failed("\(error)")
+        }
+        return state.withLock { state in
+            if let unit = state.units[key] { return unit }
+            state.units[key] = made
+            return made
+        }
+    }
+
+    /// Ending sessions waits for their commands: on a thread that may.
+    private func run<T: Sendable>(_ body: @escaping @Sendable () throws(DriverError) -> T) async throws(DriverError)
+        -> T
+    {
+        let result: Result<T, DriverError> = await withCheckedContinuation { continuation in
+            changeThreads.resume {
+                do throws(DriverError) {
+                    continuation.resume(returning: .success(try body()))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
+    }
+
+    // MARK: TargetProvider
+
+    func target(named name: String) -> ISCSITarget? { state.withLock { $0.byName[name.lowercased()]?.target } }
+
+    /// Whoever asks for targets says who they are: each attachment's account sees its own.
+    var discoveryNeedsAuthentication: Bool { true }
+
+    func discoveryAccount(named name: String) -> CHAPAccount? {
+        state.withLock { state in state.byName.values.first { $0.export.chapName == name }?.target.account }
+    }
+
+    func visibleTargets(to initiator: DiscoveringInitiator) -> [String] {
+        guard let account = initiator.account else { return [] }
+        return state.withLock { state in
+            state.byName.values.filter { $0.export.chapName == account }.map(\.target.name).sorted()
+        }
+    }
+}
