@@ -155,6 +155,7 @@ import Testing
     @Test func halfOpenConnectionsFromOneAddressAreBounded() throws {
         let rig = try Rig { $0.halfOpenPerAddressMax = 3 }
         let kept = try rig.loggedIn(isid: 9)
+        #expect(Self.eventually { rig.server.connectionCounts().halfOpen == 0 })
         let idle = (0..<3).map { _ in rig.connect() }
         #expect(Self.eventually { rig.server.connectionCounts().halfOpen == 3 })
         // The fourth is closed without a word.
