@@ -1,4 +1,5 @@
 import GRDB
+import VolumeDrivers
 
 /// Attaching as it was before attachments had an API of their own: reserve, initialize the connection, attach; begin
 /// detaching, terminate the connection, detach.

@@ -1,5 +1,5 @@
 import GRDB
-import VolumeDrivers
+package import VolumeDrivers
 
 /// What one host holds of one project.
 package struct HostShare: Sendable, Equatable {

@@ -1,4 +1,5 @@
 import GRDB
+import VolumeDrivers
 
 extension VolumeService {
     package func groups(
