@@ -81,7 +81,7 @@ struct ConfigurationTests {
         let manual = try Repository.text("Config/README.md")
         #expect(
             manual.contains(ConfigurationManual.table), "paste what `apus config keys` prints into Config/README.md")
-        let documented = manual.matches(of: /(?m)^\| `([a-z_.]+)` \| `[^|]*` \| `APUS_/).map { String($0.output.1) }
+        let documented = manual.matches(of: /(?m)^\| `([a-z0-9_.]+)` \| `[^|]*` \| `APUS_/).map { String($0.output.1) }
         #expect(documented.sorted() == ConfigurationKey.all.map(\.name).sorted())
     }
 

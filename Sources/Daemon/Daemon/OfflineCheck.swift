@@ -45,7 +45,7 @@ package enum OfflineCheck {
         }
         let verified = readsBytes ? "\(found.framesVerified) frames read and verified" : "bytes not read (--quick)"
         report.lines.append(
-            "Store: \(found.accounts) accounts, \(found.containers) containers, \(found.objects) objects, \(StatusReport.size(found.bytes)); \(verified)."
+            "Store: \(found.accounts) accounts, \(found.containers) containers, \(found.objects) objects, \(StatusReport.size(found.bytes)); \(found.volumes) volumes and \(found.snapshots) snapshots in \(found.layers) layers; \(verified)."
         )
         report.lines += found.problems.map { "PROBLEM: \($0)" }
         if !found.problems.isEmpty { report.isSound = false }
@@ -58,7 +58,7 @@ package enum OfflineCheck {
                 report.isSound = false
                 return
             }
-            let records = try RecordStore(path: folder.databasePath, migrations: IdentityService.migrations)
+            let records = try RecordStore(path: folder.databasePath, migrations: ControlPlane.migrations)
             try records.close()
             report.lines.append("control.db: sound.")
         } catch {

@@ -9,6 +9,9 @@ struct ControlPlane: Sendable {
     let records: RecordStore
     let identity: IdentityService
 
+    /// Of all that keep rows in `control.db`.
+    static let migrations = IdentityService.migrations + VolumeService.migrations
+
     static let maintenanceInterval = Duration.seconds(3600)
     static let backupSeconds: Int64 = 86_400
 
@@ -19,7 +22,7 @@ struct ControlPlane: Sendable {
         try await Blocking.run("control") {
             do {
                 let records = try RecordStore(
-                    path: folder.databasePath, migrations: IdentityService.migrations + VolumeService.migrations)
+                    path: folder.databasePath, migrations: migrations)
                 var settings = IdentityConfiguration.standard(keyFolder: folder.tokenKeysPath)
                 settings.tokenSeconds = Int64(configuration.tokenLifetimeSeconds)
                 settings.keyRotationSeconds = max(settings.keyRotationSeconds, settings.tokenSeconds)
