@@ -171,7 +171,8 @@ if !withoutFaces {
         .target(
             name: "VolumeAPI",
             dependencies: [
-                "Codecs", "ControlFace", "HTTPFace", "Primitives", "VolumeDrivers", "Volumes", hummingbird, httpTypes, logging,
+                "Codecs", "ControlFace", "HTTPFace", "Primitives", "VolumeDrivers", "Volumes", hummingbird, httpTypes,
+                logging,
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/API/VolumeAPI", swiftSettings: strict),
@@ -179,7 +180,8 @@ if !withoutFaces {
         .target(
             name: "Daemon",
             dependencies: [
-                "BlockDevices", "ChunkVolumes", "Chunks", "Codecs", "ControlFace", "Disks", "HTTPFace", "ISCSI", "Identity",
+                "BlockDevices", "ChunkVolumes", "Chunks", "Codecs", "ControlFace", "Disks", "HTTPFace", "ISCSI",
+                "Identity",
                 "IdentityAPI", "ObjectAPI", "Objects", "Primitives", "Records", "Rings", "SCSI", "VolumeAPI",
                 "VolumeDrivers", "Volumes", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
                 configuration, lifecycle,
@@ -198,7 +200,8 @@ if !withoutFaces {
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
-            name: "VolumesTests", dependencies: ["Primitives", "Records", "VolumeDrivers", "Volumes"], swiftSettings: bytes),
+            name: "VolumesTests", dependencies: ["Primitives", "Records", "VolumeDrivers", "Volumes"],
+            swiftSettings: bytes),
         .testTarget(
             name: "VolumeAPITests",
             dependencies: [
