@@ -62,7 +62,7 @@ package enum ISCSILimits {
     /// Sent before the rest of the receive buffer is worked on, so that the initiator has something to do.
     package static let batchBytes = 524_288
     /// Spare buffers that a busy connection keeps.
-    package static let spareBytesMax = 4 << 20
+    package static let spareBytesMax = 8 << 20
     package static let vectorsMax = 256
     /// Without traffic for this long a connection gives its buffers back.
     package static let idleMilliseconds: UInt64 = 2_000

@@ -9,8 +9,8 @@ struct SendQueue {
     private struct Part {
         var base: UnsafeRawPointer
         var count: Int
-        /// Keeps the memory.
-        var owner: Buffer
+        /// Keeps the memory until this is sent.
+        var owner: Buffer?
     }
 
     private var parts: [Part] = []
@@ -84,9 +84,10 @@ struct SendQueue {
                 break
             }
             left -= parts[head].count
-            if parts[head].owner !== block, isKnownUniquelyReferenced(&parts[head].owner) {
-                pool.give(parts[head].owner)
-            }
+            // The piece lets go first: a command's data goes out in several, and the last one finds the memory free.
+            var owner = parts[head].owner
+            parts[head].owner = nil
+            if owner !== block, isKnownUniquelyReferenced(&owner), let owner { pool.give(owner) }
             head += 1
         }
         guard unsentBytes == 0 else {
