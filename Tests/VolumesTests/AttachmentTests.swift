@@ -211,6 +211,26 @@ import VolumeDrivers
         #expect(try await fixture.status(volume.id) == .available)
     }
 
+    @Test func aConnectedHostKeepsTheVolumeInItsProjectAndItsBytes() async throws {
+        let fixture = try await Fixture()
+        let volume = try await fixture.volume()
+        let snapshot = try await fixture.snapshot(volume.id)
+        _ = try await fixture.service.initializeConnection(
+            volume.id, connector: Fixture.connector, for: fixture.ann)
+        #expect(
+            await refusal {
+                _ = try await fixture.service.createTransfer(
+                    volumeID: volume.id, name: nil, noSnapshots: false, allowsEncrypted: true, for: fixture.ann)
+            }?.isInvalid == true)
+        #expect(
+            await refusal { try await fixture.service.revert(volume.id, to: snapshot.id, for: fixture.ann) }?.isConflict
+                == true)
+        try await fixture.service.terminateConnection(volume.id, connector: Fixture.connector, for: fixture.ann)
+        try await fixture.service.revert(volume.id, to: snapshot.id, for: fixture.ann)
+        await fixture.service.settle()
+        #expect(try await fixture.status(volume.id) == .available)
+    }
+
     @Test func hostsAreToldTheirShareOfAPolicy() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(

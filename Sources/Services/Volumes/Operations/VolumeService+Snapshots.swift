@@ -236,6 +236,10 @@ extension VolumeService {
                 guard snapshot.status == .available else {
                     throw VolumeError.conflict("Snapshot \(snapshotID) is not available.")
                 }
+                // Its bytes must not change under a host that is connected the older way.
+                guard try Lookups.exports(db, of: id).isEmpty else {
+                    throw VolumeError.conflict("A host is still connected to volume \(id).")
+                }
                 guard
                     try Transitions.volume(
                         db, id, from: [.available], to: .reverting, now: now, attach: [.detached]),

@@ -19,6 +19,10 @@ extension VolumeService {
             guard volume.groupID == nil else {
                 throw VolumeError.invalid("Invalid volume: a volume of a group can't be transferred")
             }
+            // A host of the older way may still be connected: it must not follow the volume to another project.
+            guard try Lookups.exports(db, of: volumeID).isEmpty else {
+                throw VolumeError.invalid("Invalid volume: a host is still connected to volume \(volumeID)")
+            }
             if !noSnapshots {
                 let snapshots = try Lookups.snapshots(db, of: volumeID)
                 guard snapshots.allSatisfy({ $0.status == .available && $0.groupSnapshotID == nil }) else {
