@@ -71,6 +71,18 @@ private final class FullIndex: IndexStore, @unchecked Sendable {
     final class Counter: Sendable { let value = Atomic(0) }
 }
 
+extension Bench {
+    /// A store on this disk, with one copy of the index.
+    fileprivate convenience init(
+        _ disk: SimulatedDisk, _ index: FullIndex, _ configuration: ChunkStore.Configuration
+    ) throws {
+        self.init(
+            try ChunkStore.open(
+                disk: disk, indexes: FullIndex.Opener(index: index), configuration: configuration,
+                random: { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }))
+    }
+}
+
 /// Lets other threads run until `isSo`; false after some minutes.
 private func eventually(_ isSo: () throws -> Bool) rethrows -> Bool {
     let start = MonotonicClock.now()
@@ -123,12 +135,7 @@ private func sizes(_ folder: String) throws -> Int {
         let disk = SimulatedDisk()
         var configuration = ChunkStore.Configuration(segmentBytes: 1 << 20, reserveBytes: 0)
         configuration.overlayOperationsMax = 10
-        func open() throws -> Bench {
-            Bench(
-                try ChunkStore.open(
-                    disk: disk, indexes: FullIndex.Opener(index: index), configuration: configuration,
-                    random: { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }))
-        }
+        func open() throws -> Bench { try Bench(disk, index, configuration) }
         let bench = try open()
         let container = try bench.makeContainer("AUTH_a", "c")
         index.isFull.store(true, ordering: .sequentiallyConsistent)
@@ -147,12 +154,7 @@ private func sizes(_ folder: String) throws -> Int {
         var configuration = ChunkStore.Configuration(segmentBytes: 1 << 20, reserveBytes: 0)
         configuration.overlayOperationsMax = 10
         configuration.holdsBallast = withBallast
-        func open() throws -> Bench {
-            Bench(
-                try ChunkStore.open(
-                    disk: disk, indexes: FullIndex.Opener(index: index), configuration: configuration,
-                    random: { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }))
-        }
+        func open() throws -> Bench { try Bench(disk, index, configuration) }
         let bench = try open()
         let container = try bench.makeContainer("AUTH_a", "c")
         for i in 0..<19 { try bench.put(container, Bytes("o\(i)"), [UInt8(i)]) }
@@ -174,12 +176,7 @@ private func sizes(_ folder: String) throws -> Int {
         let disk = SimulatedDisk()
         var configuration = ChunkStore.Configuration(segmentBytes: 1 << 20, reserveBytes: 0)
         configuration.overlayOperationsMax = 10
-        func open() throws -> Bench {
-            Bench(
-                try ChunkStore.open(
-                    disk: disk, indexes: FullIndex.Opener(index: index), configuration: configuration,
-                    random: { count in (0..<count).map { _ in UInt8.random(in: 0...255) } }))
-        }
+        func open() throws -> Bench { try Bench(disk, index, configuration) }
         let bench = try open()
         let container = try bench.makeContainer("AUTH_a", "c")
         for i in 0..<60 { try bench.put(container, Bytes("o\(i)"), [UInt8(i)]) }

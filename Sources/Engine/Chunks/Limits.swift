@@ -57,9 +57,8 @@ package enum Limits {
     static let volumeBulkGroupBytes = 512 << 10
     /// 64 TiB: a leaf's index is 32 bits.
     package static let volumeBytesMax: UInt64 = 64 << 40
-    /// Layers that stand on one another, and where people are warned.
+    /// Layers that stand on one another.
     package static let layerDepthMax = 256
-    package static let layerDepthWarned = 64
     package static let handleBytesMax = 255
     package static let handleAttributesMax = 4_096
     /// Leaves of volumes, resolved through their layers, kept in memory: 128 MiB.

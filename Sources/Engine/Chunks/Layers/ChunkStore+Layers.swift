@@ -256,7 +256,13 @@ extension ChunkStore {
         if let reason = readOnlyReason { throw .store(.readOnly(reason)) }
         var next = superblock.value
         next.incompatible |= Superblock.layers
-        do throws(DiskError) { try next.write(disk) } catch { throw .store(.disk(error)) }
+        do throws(DiskError) {
+            try next.write(disk)
+        } catch {
+            // A disk that failed to flush this is not believed in anything else either.
+            becomeReadOnly(.ioError(error))
+            throw .store(.readOnly(.ioError(error)))
+        }
         superblock.value = next
     }
 

@@ -46,8 +46,6 @@ final class VolumeTable: Sendable {
         }
     }
 
-    var count: Int { mutex.withLock { open.value.byName.count } }
-
     // MARK: Leaves
 
     /// Appends the entries of a range of one leaf's blocks; false if the leaf is not in memory.

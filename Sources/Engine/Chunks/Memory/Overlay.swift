@@ -126,9 +126,11 @@ final class Overlay: @unchecked Sendable {
                 at += count
                 block += UInt64(count)
             }
-        case .volumeTrim(let layer, let firstBlock, let count, var leavesZeros):
+        case .volumeTrim(let layer, let firstBlock, let count, let leavesZeros):
             #if DEBUG
-                if mutant == .trimShowsParent { leavesZeros = false }
+                let entry: MapEntry = leavesZeros && mutant != .trimShowsParent ? .zero : .absent
+            #else
+                let entry: MapEntry = leavesZeros ? .zero : .absent
             #endif
             let end = firstBlock + count
             var block = firstBlock
@@ -137,14 +139,13 @@ final class Overlay: @unchecked Sendable {
                 let count = Int(min(end - block, UInt64(Leaf.blocks - place)))
                 change(layer, block) { patch in
                     if count == Leaf.blocks {
-                        patch.setAll(leavesZeros ? .zero : .absent)
+                        patch.setAll(entry.isZero ? .zero : .absent)
                     } else {
-                        for i in 0..<count { patch.set(place + i, leavesZeros ? .zero : .absent) }
+                        for i in 0..<count { patch.set(place + i, entry) }
                     }
                 }
                 block += UInt64(count)
             }
-            leavesZeros = false
         case .tree(let change):
             for row in change.layers { layers[row.id] = row }
             for name in change.removedHandles { handles[name] = .some(nil) }
