@@ -20,6 +20,9 @@ import Testing
     @Test func aWriteAcrossTheEndOfALeafIsWhole() throws { try Rigs.acrossLeaves() }
     @Test func trimmedBlocksHideTheSnapshotsBelow() throws { try Rigs.trimAboveSnapshot() }
     @Test func droppedLayersLeaveNothingBehind() throws { try Rigs.dropBeforeFreeze() }
+    @Test func cachedWritesOutliveTheProcess() throws { try Rigs.cachedWritesOutliveTheProcess() }
+    @Test func aFlushReachesCachedWritesInEarlierSegments() throws { try Rigs.cachedWritesAcrossSegments() }
+    @Test func aCheckpointWaitsForCachedWritesToBeDurable() throws { try Rigs.cachedWritesThenACheckpoint() }
     @Test func nothingIsWrittenBehindACut() throws { try Rigs.nothingBehindTheCut() }
     @Test func aGroupOfAnotherHistoryIsNotReplayed() throws { try Rigs.foreignGroup() }
 }

@@ -61,6 +61,7 @@ import Testing
         .acknowledgeBeforeSync: "crashes", .skipPayloadCheck: "crashes", .ignoreSuccessor: "model",
         .wrongAccountDelta: "model",
         .reuseID: "model", .serveUnverified: "media", .forgetLeaf: "two leaves", .retryFailedSync: "failed syncs",
+        .skipFlushBeforeIndex: "volumes", .forgetFlushAtSegmentEnd: "volumes", .flushNothing: "volumes",
     ]
 
     #if DEBUG

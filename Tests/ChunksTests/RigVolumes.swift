@@ -18,6 +18,8 @@ enum VolumeStep: Sendable, Hashable {
     case resize(Int)
     case remove(Int)
     case read(Int, seed: UInt64)
+    /// Makes durable what was written to the volume that has a write cache.
+    case flush
 }
 
 /// A volume's or a snapshot's bytes in the model, and their hash, computed once. Never changed: copies share it.
@@ -69,6 +71,8 @@ extension Model {
 
 extension StoreRig {
     static let handleNames: [Bytes] = ["v0", "v1", "v2", "s0", "s1"]
+    /// The volume with a write cache.
+    static let cachedVolume: Bytes = "v1"
     static let sectorBytes = 512
     /// One leaf of the map and a little of the next.
     static let volumeBytes = (1 << 20) + (64 << 10)
@@ -87,6 +91,7 @@ extension StoreRig {
         case .resize(let v): try resize(Self.handleNames[v])
         case .remove(let v): try remove(Self.handleNames[v])
         case .read(let v, let seed): try readVolume(Self.handleNames[v], seed)
+        case .flush: try flushVolumes()
         }
     }
 
@@ -254,7 +259,8 @@ extension StoreRig {
         let blocks = range.lowerBound / 4096..<(range.upperBound + 4095) / 4096
         let isWhole = range.lowerBound % 4096 == 0 && range.count % 4096 == 0
         // Parts of blocks wait for what is on its way, and several records may be cut between.
-        let isBulk = isWhole && range.count >= Limits.volumeBulkBytesMin
+        let isCached = name == Self.cachedVolume
+        let isBulk = isWhole && !isCached && range.count >= Limits.volumeBulkBytesMin
         if !isWhole || isBulk || blocks.count > Limits.volumeRecordBlocksMax { try flush() }
         if blocks.count > Limits.volumeRecordBlocksMax, hasTrouble { return }
         guard let volume = try volume(name) else { return }
@@ -262,7 +268,7 @@ extension StoreRig {
         let most = isBulk ? store.bulkBlocksMax : Limits.volumeRecordBlocksMax
         for first in stride(from: blocks.lowerBound, to: blocks.upperBound, by: most) {
             let part = (first * 4096..<(first + most) * 4096).clamped(to: range)
-            queue(outcome) {
+            queue(outcome, isCached: isCached) {
                 $0.volumes[name]!.content = $0.volumes[name]!.content.with {
                     $0.replaceSubrange(
                         part, with: bytes[part.lowerBound - range.lowerBound..<part.upperBound - range.lowerBound])
@@ -271,7 +277,9 @@ extension StoreRig {
         }
         let disk = disk
         bytes.withUnsafeBytes {
-            volume.write($0, at: UInt64(range.lowerBound), sink: InlineSink.shared) { outcome.set(($0, disk.cutCount)) }
+            volume.write($0, at: UInt64(range.lowerBound), isCached: isCached, sink: InlineSink.shared) {
+                outcome.set(($0, disk.cutCount))
+            }
         }
         if flushes || !isWhole || blocks.count > Limits.volumeRecordBlocksMax { try flush() }
     }
@@ -295,14 +303,16 @@ extension StoreRig {
         }
         if !middle.isEmpty { parts.append(middle) }
         for part in parts {
-            queue(outcome) {
+            queue(outcome, isCached: name == Self.cachedVolume) {
                 $0.volumes[name]!.content = $0.volumes[name]!.content.with {
                     $0.replaceSubrange(part, with: repeatElement(0, count: part.count))
                 }
             }
         }
         let disk = disk
-        volume.zero(UInt64(range.lowerBound), UInt64(range.count), sink: InlineSink.shared) {
+        volume.zero(
+            UInt64(range.lowerBound), UInt64(range.count), isCached: name == Self.cachedVolume, sink: InlineSink.shared
+        ) {
             outcome.set(($0, disk.cutCount))
         }
         try flush()
@@ -315,7 +325,7 @@ extension StoreRig {
         let outcome = Box<(result: Result<Void, ChunkError>, cut: Int)>()
         let isChanged = model.volumes[name]!.content.bytes[range.lowerBound] % 2 == 0
         if isChanged {
-            queue(outcome) {
+            queue(outcome, isCached: name == Self.cachedVolume) {
                 $0.volumes[name]!.content = $0.volumes[name]!.content.with { bytes in
                     for at in range { bytes[at] &+= 1 }
                 }
@@ -323,7 +333,7 @@ extension StoreRig {
         }
         let disk = disk
         volume.update(
-            UInt64(range.lowerBound), range.count, sink: InlineSink.shared,
+            UInt64(range.lowerBound), range.count, isCached: name == Self.cachedVolume, sink: InlineSink.shared,
             change: { bytes in
                 guard bytes[0] % 2 == 0 else { return false }
                 for at in 0..<bytes.count { bytes[at] &+= 1 }
@@ -334,12 +344,27 @@ extension StoreRig {
         if !isChanged, outcome.value == nil { throw RigFailure("an update that changes nothing was never answered") }
     }
 
+    /// What was acknowledged before is what any crash leaves from here on.
+    private func flushVolumes() throws {
+        try flush()
+        let outcome = Box<Result<Void, ChunkError>>()
+        store.flush(sink: InlineSink.shared) { outcome.set($0) }
+        store.runPending()
+        switch outcome.value {
+        case .success: noteDurable(at: disk.cutCount)
+        case .failure(let error): if !hasTrouble { throw RigFailure("a flush failed without trouble: \(error)") }
+        case nil: throw RigFailure("a flush was never answered")
+        }
+    }
+
     private func queue(
-        _ outcome: Box<(result: Result<Void, ChunkError>, cut: Int)>,
+        _ outcome: Box<(result: Result<Void, ChunkError>, cut: Int)>, isCached: Bool,
         _ effect: @escaping @Sendable (inout Model) -> Void
     ) {
         queued.append(
-            Queued(effect: effect, outcome: outcome, containers: [], isWholeContainer: false, object: nil))
+            Queued(
+                effect: effect, outcome: outcome, containers: [], isWholeContainer: false, object: nil,
+                isCached: isCached))
     }
 
     private func readVolume(_ name: Bytes, _ seed: UInt64) throws {
@@ -402,7 +427,8 @@ extension TraceGenerator {
         case 70..<76: return .clone(any, as: v)
         case 76..<79: return .revert(v, to: s)
         case 79..<81: return .resize(v)
-        case 81..<88: return .remove(any)
+        case 81..<87: return .remove(any)
+        case 87..<90: return .flush
         default: return .read(any, seed: random.next() % 10_000)
         }
     }

@@ -132,6 +132,53 @@ extension Rigs {
         try leftovers(rig)
     }
 
+    /// Cached writes are in the file: the end of the process takes none of them.
+    static func cachedWritesOutliveTheProcess(_ mutant: Mutant? = nil) throws {
+        let rig = try volumeRig(mutant)
+        try rig.run([
+            .volume(.make(1)),
+            .volume(.write(1, sector: 0, BodySpec(seed: 5, size: 65_536, kind: .noise), isDeferred: false)),
+            .volume(.write(1, sector: 3, BodySpec(seed: 6, size: 1_536, kind: .noise), isDeferred: false)), .kill,
+        ])
+        try rig.compareAll()
+    }
+
+    /// A flush reaches what was written to the segment before, too; and power cuts take no more than what came after it.
+    static func cachedWritesAcrossSegments(_ mutant: Mutant? = nil) throws {
+        var configuration = StoreRig.configuration(mutant)
+        // The checkpoint would flush.
+        configuration.overlayLogBytesMax = 64 << 20
+        configuration.overlayOperationsMax = 1_000
+        let rig = try StoreRig(configuration: configuration)
+        try rig.run([.volume(.make(1))])
+        for i in 0..<6 {
+            let body = BodySpec(seed: UInt64(50 + i), size: 128 << 10, kind: .noise)
+            try rig.run([.volume(.write(1, sector: i * 256, body, isDeferred: false))])
+        }
+        try rig.run([.volume(.flush)])
+        var plan = CrashPlan()
+        plan.firstCut = rig.disk.cutCount
+        let later = BodySpec(seed: 70, size: 8_192, kind: .noise)
+        try rig.run([
+            .volume(.write(1, sector: 0, later, isDeferred: false)), .volume(.write(1, sector: 8, later, isDeferred: false)),
+        ])
+        var count = CrashCount()
+        try crashes(rig, plan, deepEvery: 1_000, mutant, &count)
+    }
+
+    /// A checkpoint flushes the log before the index names what lies in it.
+    static func cachedWritesThenACheckpoint(_ mutant: Mutant? = nil) throws {
+        let rig = try volumeRig(mutant)
+        try rig.run([.volume(.make(1))])
+        var plan = CrashPlan()
+        plan.firstCut = rig.disk.cutCount
+        try rig.run([
+            .volume(.write(1, sector: 0, BodySpec(seed: 5, size: 65_536, kind: .noise), isDeferred: false)), .freeze,
+        ])
+        var count = CrashCount()
+        try crashes(rig, plan, deepEvery: 1_000, mutant, &count)
+    }
+
     static func volumeInterleavings(_ mutant: Mutant?) throws {
         try sectorsAtOnce(mutant)
         try snapshotBetween(mutant)
@@ -139,5 +186,8 @@ extension Rigs {
         try acrossLeaves(mutant)
         try trimAboveSnapshot(mutant)
         try dropBeforeFreeze(mutant)
+        try cachedWritesOutliveTheProcess(mutant)
+        try cachedWritesAcrossSegments(mutant)
+        try cachedWritesThenACheckpoint(mutant)
     }
 }

@@ -187,6 +187,8 @@ enum Rigs {
         .volume(.zero(0, sector: 2040, count: 20)),
         .volume(.snapshot(0, as: 3)),
         .volume(.remove(3)),
+        .volume(.write(1, sector: 2040, BodySpec(seed: 17, size: 8_192, kind: .noise), isDeferred: false)),
+        .volume(.flush),
     ]
 
     static let foundation: [Step] = [
@@ -195,6 +197,7 @@ enum Rigs {
         .upload(0, 0, 2, BodySpec(seed: 2, size: 140_000, kind: .text)),
         .volume(.make(0)),
         .volume(.write(0, sector: 2044, BodySpec(seed: 3, size: 4_096, kind: .noise), isDeferred: false)),
+        .volume(.make(1)),
     ]
 
     /// All sequences of at most three kinds, every `stride`-th of them.
@@ -272,6 +275,11 @@ enum Rigs {
         .volume(.snapshot(0, as: 3)), .volume(.update(0, sector: 4, count: 8)), .freeze,
         .volume(.write(0, sector: 1_000, BodySpec(seed: 22, size: 65_536, kind: .text), isDeferred: false)),
         .volume(.clone(3, as: 1)), .volume(.revert(0, to: 3)), .volume(.remove(1)), .volume(.read(0, seed: 4)),
+        .volume(.make(1)),
+        .volume(.write(1, sector: 8, BodySpec(seed: 23, size: 12_288, kind: .noise), isDeferred: false)),
+        .volume(.write(1, sector: 24, BodySpec(seed: 24, size: 4_096, kind: .noise), isDeferred: false)),
+        .volume(.flush),
+        .volume(.write(1, sector: 24, BodySpec(seed: 25, size: 2_048, kind: .noise), isDeferred: false)), .freeze,
     ]
 
     /// Fails the i-th call of one kind: nothing is acknowledged falsely, nothing traps, and a restart is clean.

@@ -43,6 +43,8 @@ final class StoreRig {
         var containers: Set<Model.Name>
         var isWholeContainer: Bool
         var object: Bytes?
+        /// Acknowledged before it is durable.
+        var isCached = false
     }
 
     static let threads = WorkThreads(name: "rig", count: 6, queueMax: 100_000)
@@ -61,6 +63,7 @@ final class StoreRig {
     private(set) var states: [Model] = [Model()]
     /// How many of them were acknowledged: what the store must show.
     private(set) var acknowledged = 0
+    /// What a crash at some cut must leave.
     private(set) var acknowledgements: [(count: Int, cut: Int)] = [(0, 0)]
     private(set) var submissions: [Int] = []
     var queued: [Queued] = []
@@ -269,7 +272,8 @@ final class StoreRig {
                 states.append(next)
                 submissions.append(cut)
                 acknowledged += 1
-                acknowledgements.append((acknowledged, ackCut))
+                // What is durable makes durable what came before it.
+                if !entry.isCached { acknowledgements.append((acknowledged, ackCut)) }
             case .failure(.readOnly) where !wasReadOnly, .failure(.disk) where !wasReadOnly:
                 // Its group may or may not have reached the medium.
                 guard hasTrouble else { throw RigFailure("refused without trouble: \(result)") }
@@ -543,6 +547,8 @@ final class StoreRig {
     }
 
     private func restart() throws {
+        // A process that ends takes nothing along, but a failed flush may have.
+        let least = hasTrouble ? durable : acknowledged
         recoverFromTrouble()
         // Faults of the index belong to the process that died; what it holds goes on, with its history.
         for copy in 0..<2 {
@@ -550,7 +556,8 @@ final class StoreRig {
             indexes.fail(.checkpoint, copy: copy, at: .max)
         }
         try open()
-        try settleOnOneState()
+        try settleOnOneState(from: least)
+        noteDurable(at: disk.cutCount)
     }
 
     private func crash(_ seed: UInt64) throws {
@@ -558,6 +565,7 @@ final class StoreRig {
         let choice: CrashChoice = [.none, .all, .random(seed: random.next()), .random(seed: random.next())][
             random.below(4)]
         let cut = disk.cutCount
+        let least = durable
         storeIfOpen = nil
         queued = []
         let image = disk.crashImage(at: cut, choice)
@@ -565,17 +573,22 @@ final class StoreRig {
         disk = image
         recoverFromTrouble()
         try open()
-        try settleOnOneState()
+        try settleOnOneState(from: least)
         states = [model]
         acknowledged = 0
         acknowledgements = [(0, 0)]
         submissions = []
     }
 
-    /// The store must show one of the states from the last acknowledged on.
-    private func settleOnOneState() throws {
+    /// How many operations no power cut takes back.
+    private var durable: Int { acknowledgements.last?.count ?? 0 }
+
+    func noteDurable(at cut: Int) { acknowledgements.append((acknowledged, cut)) }
+
+    /// The store must show one of the states from this one on.
+    private func settleOnOneState(from least: Int) throws {
         let dump = try Self.dump(store)
-        for candidate in acknowledged..<states.count where states[candidate].dump == dump {
+        for candidate in (least..<states.count).reversed() where states[candidate].dump == dump {
             if candidate == acknowledged, states.count == acknowledged + 1 { return }
             states = [states[candidate]]
             acknowledged = 0
@@ -584,7 +597,7 @@ final class StoreRig {
             return
         }
         throw RigFailure(
-            "not the state after any of operations \(acknowledged)...\(states.count - 1): \(dump.difference(from: model.dump))"
+            "not the state after any of operations \(least)...\(states.count - 1): \(dump.difference(from: model.dump))"
         )
     }
 

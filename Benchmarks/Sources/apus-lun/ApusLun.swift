@@ -9,7 +9,7 @@ import SCSI
 
 /// One volume over iSCSI and nothing else: what `iscsi-test-cu` and the benchmarks of the target are pointed at.
 ///
-///     apus-lun FOLDER [--size BYTES] [--block 512|4096] [--port N] [--memory] [--chap NAME SECRET]
+///     apus-lun FOLDER [--size BYTES] [--block 512|4096] [--port N] [--memory] [--write-cache] [--chap NAME SECRET]
 ///
 /// Prints `ready PORT`; ends in order on SIGTERM or SIGINT. The volume keeps what was written to it.
 @main
@@ -27,8 +27,11 @@ enum ApusLun {
         let port = option("--port").flatMap { UInt16($0[0]) } ?? 0
         let chap = option("--chap", 2)
         let inMemory = arguments.contains("--memory")
+        let hasWriteCache = arguments.contains("--write-cache")
         guard let folder = arguments.first(where: { !$0.hasPrefix("--") }) else {
-            print("usage: apus-lun FOLDER [--size BYTES] [--block 512|4096] [--port N] [--memory] [--chap NAME SECRET]")
+            print(
+                "usage: apus-lun FOLDER [--size BYTES] [--block 512|4096] [--port N] [--memory] [--write-cache]"
+                    + " [--chap NAME SECRET]")
             exit(2)
         }
         tuneAllocator()
@@ -53,7 +56,8 @@ enum ApusLun {
                 configuration: configuration, random: ISCSIConfiguration.systemRandomBytes)
             store = opened
             if try opened.handle("lun") == nil { try opened.createVolume("lun", byteCount: size, attributes: []) }
-            device = ChunkVolumeDevice(try opened.volume("lun", threads: threads), logicalBlockBytes: block)
+            device = ChunkVolumeDevice(
+                try opened.volume("lun", threads: threads), logicalBlockBytes: block, hasWriteCache: hasWriteCache)
         }
         let unit = try LogicalUnit(
             device: device,

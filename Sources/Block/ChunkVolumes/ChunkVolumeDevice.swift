@@ -4,25 +4,30 @@ package import Primitives
 
 /// A volume of the engine as a disk.
 ///
-/// Everything that was acknowledged is on the medium already, so a flush has nothing to wait for.
+/// Without a write cache everything that was acknowledged is on the medium already, and a flush has nothing to wait for. With
+/// one, what was acknowledged outlives the daemon, and a flush makes it outlive the power.
 package final class ChunkVolumeDevice: BlockDevice {
     package let volume: LayeredVolume
     private let logicalBlockBytes: UInt32
+    private let hasWriteCache: Bool
     private let observer = PosixLocked<(@Sendable () -> Void)?>(nil)
 
     /// - Parameter logicalBlockBytes: 512 or 4096.
-    package init(_ volume: LayeredVolume, logicalBlockBytes: UInt32) {
+    package init(_ volume: LayeredVolume, logicalBlockBytes: UInt32, hasWriteCache: Bool = false) {
         precondition(logicalBlockBytes == 512 || logicalBlockBytes == 4096)
         self.volume = volume
         self.logicalBlockBytes = logicalBlockBytes
+        self.hasWriteCache = hasWriteCache
     }
 
     package var geometry: BlockGeometry {
         BlockGeometry(
             byteCount: volume.byteCount, logicalBlockBytes: logicalBlockBytes,
             granularityBytes: UInt32(Limits.volumeBlockBytes), atomicBytesMax: UInt32(Limits.volumeAtomicBytesMax),
-            isReadOnly: !volume.isWritable)
+            hasWriteCache: hasWriteCache, isReadOnly: !volume.isWritable)
     }
+
+    private func isCached(_ durability: Durability) -> Bool { hasWriteCache && durability == .device }
 
     package func readCached(
         at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
@@ -50,7 +55,9 @@ package final class ChunkVolumeDevice: BlockDevice {
         completion: @escaping BlockCompletion
     ) {
         guard let refusal = refusal(offset, UInt64(bytes.count)) else {
-            return volume.write(bytes, at: offset, sink: sink) { completion($0.mapError(Self.writeFailure)) }
+            return volume.write(bytes, at: offset, isCached: isCached(durability), sink: sink) {
+                completion($0.mapError(Self.writeFailure))
+            }
         }
         sink.wake([{ completion(.failure(refusal)) }])
     }
@@ -61,7 +68,9 @@ package final class ChunkVolumeDevice: BlockDevice {
     ) {
         guard let refusal = refusal(range.offset, range.count) else {
             // Blocks of zeros take no space in any case.
-            return volume.zero(range.offset, range.count, sink: sink) { completion($0.mapError(Self.writeFailure)) }
+            return volume.zero(range.offset, range.count, isCached: isCached(durability), sink: sink) {
+                completion($0.mapError(Self.writeFailure))
+            }
         }
         sink.wake([{ completion(.failure(refusal)) }])
     }
@@ -76,7 +85,7 @@ package final class ChunkVolumeDevice: BlockDevice {
         guard !wanted.isEmpty else { return sink.wake([{ completion(.success(())) }]) }
         let left = PosixLocked<(count: Int, failure: BlockError?)>((wanted.count, nil))
         for range in wanted {
-            volume.zero(range.offset, range.count, sink: InlineSink.shared) { result in
+            volume.zero(range.offset, range.count, isCached: hasWriteCache, sink: InlineSink.shared) { result in
                 let (isLast, failure) = left.withLock { state -> (Bool, BlockError?) in
                     state.count -= 1
                     if case .failure(let error) = result, state.failure == nil {
@@ -98,12 +107,15 @@ package final class ChunkVolumeDevice: BlockDevice {
         guard refusal == nil, range.count <= UInt64(Limits.volumeAtomicBytesMax) else {
             return sink.wake([{ completion(.failure(refusal ?? .outOfRange)) }])
         }
-        volume.update(range.offset, Int(range.count), sink: sink, change: change) {
+        volume.update(range.offset, Int(range.count), isCached: isCached(durability), sink: sink, change: change) {
             completion($0.mapError(Self.writeFailure))
         }
     }
 
     package func flush(sink: any CompletionSink, completion: @escaping BlockCompletion) {
+        if hasWriteCache, !volume.isGone {
+            return volume.flush(sink: sink) { completion($0.mapError(Self.writeFailure)) }
+        }
         let result: Result<Void, BlockError> = volume.isGone ? .failure(.gone) : .success(())
         sink.wake([{ completion(result) }])
     }

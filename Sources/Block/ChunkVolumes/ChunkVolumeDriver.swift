@@ -34,10 +34,11 @@ package final class ChunkVolumeDriver: VolumeDriver {
         do throws(LayerError) {
             guard let handle = try store.handle(Self.volumeName(id)) else { throw .noSuchHandle(Self.volumeName(id)) }
             let volume = try store.volume(Self.volumeName(id), threads: ioThreads)
-            let blockBytes = Attributes(handle.attributes).blockBytes
+            let attributes = Attributes(handle.attributes)
             return devices.withLock { devices in
                 if let device = devices[id] { return device }
-                let device = ChunkVolumeDevice(volume, logicalBlockBytes: blockBytes)
+                let device = ChunkVolumeDevice(
+                    volume, logicalBlockBytes: attributes.blockBytes, hasWriteCache: attributes.writeCache)
                 devices[id] = device
                 return device
             }

@@ -40,6 +40,17 @@ extension ChunkStore {
         #if DEBUG
             if configuration.mutant == .forgetAppliedLSN { position.lsn -= 1 }
         #endif
+        // The index may not name what the log can still lose.
+        do throws(DiskError) {
+            var flushes = true
+            #if DEBUG
+                if configuration.mutant == .skipFlushBeforeIndex { flushes = false }
+            #endif
+            if flushes { try logFlusher.flush(upTo: position.lsn) }
+        } catch {
+            becomeReadOnly(.ioError(error))
+            return stopApplying()
+        }
         var failure = writeToIndex(overlay, position)
         while let error = failure, error.isNoSpace, configuration.isThreaded {
             // A full disk loses nothing: the transaction was rolled back, or is committed and lacks its checkpoint.
@@ -51,7 +62,8 @@ extension ChunkStore {
                     if !applierState.value.isStopping { _ = applierMutex.wait(milliseconds: 500) }
                     return applierState.value.isStopping
                 }
-                if isStopping { return giveUpForSpace() }
+                // A store that closes with a full disk: the log holds everything, and the next start folds it again.
+                if isStopping { return stopApplying() }
             }
             failure = writeToIndex(overlay, position)
         }
@@ -60,11 +72,7 @@ extension ChunkStore {
             if error.isCorruption { indexes.distrust(copy: leadingCopy) }
             // A failed flush is never retried: what it covered may be lost although a second one succeeds.
             becomeReadOnly(.checkpointFailed(error.description))
-            applierMutex.withLock {
-                applierState.value.hasFailed = true
-                applierMutex.broadcast()
-            }
-            return false
+            return stopApplying()
         }
         // Before memory forgets it: who reads the other copy asks how far it must have come.
         applierMutex.withLock { setApplied(0, position.lsn) }
@@ -98,8 +106,7 @@ extension ChunkStore {
         }
     }
 
-    /// The store closes with a full disk: the log holds everything, and the next start folds it again.
-    private func giveUpForSpace() -> Bool {
+    private func stopApplying() -> Bool {
         applierMutex.withLock {
             applierState.value.hasFailed = true
             applierMutex.broadcast()
@@ -172,6 +179,10 @@ extension ChunkStore {
             }
         } else {
             runPending()
+        }
+        if readOnlyReason == nil {
+            // Also where the checkpoint that follows finds no room.
+            do throws(DiskError) { try logFlusher.flush() } catch { becomeReadOnly(.ioError(error)) }
         }
         freeze()
         if configuration.isThreaded {

@@ -1,31 +1,41 @@
 import Codecs
 import Disks
-import Primitives
+package import Primitives
 import Synchronization
 
 /// One operation on its way to the log. One reference, since it goes through several hands.
 final class Submission: Sendable {
     let record: Record
     let encoded: EncodedRecord
+    /// Told of once it is in the file, flushed or not: a write to a volume whose owner turned its write cache on.
+    let isCached: Bool
     let hold: (any SubmissionHold)?
     let sink: any CompletionSink
     let completion: @Sendable (Result<Void, ChunkError>) -> Void
 
     init(
-        record: Record, encoded: EncodedRecord, hold: (any SubmissionHold)?, sink: any CompletionSink,
-        completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
+        record: Record, encoded: EncodedRecord, isCached: Bool = false, hold: (any SubmissionHold)?,
+        sink: any CompletionSink, completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
     ) {
         self.record = record
         self.encoded = encoded
+        self.isCached = isCached
         self.hold = hold
         self.sink = sink
         self.completion = completion
     }
 }
 
+/// Somebody who wants everything flushed that was acknowledged so far.
+struct FlushRequest: Sendable {
+    var sink: any CompletionSink
+    var completion: @Sendable (Result<Void, ChunkError>) -> Void
+}
+
 /// What waits for the committer.
 struct CommitQueue {
     var submissions: [Submission] = []
+    var flushes: [FlushRequest] = []
     var bytes = 0
     var isStopping = false
     var committerIsGone = false
@@ -65,38 +75,62 @@ extension ChunkStore {
             }
             queue.value.submissions.append(submission)
             queue.value.bytes += submission.encoded.footprint
-            if queue.value.committerWaits {
-                queue.value.committerWaits = false
-                queueMutex.signal()
-            }
+            wakeCommitter()
             return nil
         }
         if let refusal { finish([submission], .failure(refusal)) }
+    }
+
+    /// Makes durable what was acknowledged before: writes to volumes with a write cache. Never waits. All else is durable when it
+    /// is acknowledged.
+    ///
+    /// `completion` runs through `sink`. A failure means that acknowledged writes may be lost; the store is read-only then.
+    package func flush(
+        sink: any CompletionSink, completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
+    ) {
+        let isAdmitted = queueMutex.withLock {
+            guard !queue.value.isStopping, queue.value.flushes.count < Limits.committerQueueMax else { return false }
+            queue.value.flushes.append(FlushRequest(sink: sink, completion: completion))
+            wakeCommitter()
+            return true
+        }
+        // A store that closes flushes everything itself.
+        if !isAdmitted { sink.wake([{ completion(.failure(.readOnly(.closed))) }]) }
+    }
+
+    /// Under the queue's mutex.
+    private func wakeCommitter() {
+        guard queue.value.committerWaits else { return }
+        queue.value.committerWaits = false
+        queueMutex.signal()
     }
 
     /// The committer's thread: takes what is there, commits it, again; seals when idle.
     func commitLoop() {
         while true {
             var batch: [Submission] = []
+            var flushes: [FlushRequest] = []
             var stopping = false
             var timedOut = false
             queueMutex.lock()
-            if queue.value.submissions.isEmpty && !queue.value.isStopping {
+            if queue.value.submissions.isEmpty && queue.value.flushes.isEmpty && !queue.value.isStopping {
                 queue.value.committerWaits = true
                 let wait = committer.value.log.needsSeal ? Limits.sealAfterMilliseconds : 1_000
                 timedOut = !queueMutex.wait(milliseconds: wait)
                 queue.value.committerWaits = false
             }
             swap(&batch, &queue.value.submissions)
+            swap(&flushes, &queue.value.flushes)
             queue.value.bytes = 0
             stopping = queue.value.isStopping
             queueMutex.unlock()
-            if batch.isEmpty {
+            if batch.isEmpty, flushes.isEmpty {
                 if stopping { break }
                 if timedOut { idle() }
                 continue
             }
             commit(batch)
+            flush(for: flushes)
         }
         queueMutex.withLock {
             queue.value.committerIsGone = true
@@ -108,11 +142,41 @@ extension ChunkStore {
     package func runPending() {
         precondition(!configuration.isThreaded)
         var batch: [Submission] = []
+        var flushes: [FlushRequest] = []
         queueMutex.withLock {
             swap(&batch, &queue.value.submissions)
+            swap(&flushes, &queue.value.flushes)
             queue.value.bytes = 0
         }
         if !batch.isEmpty { commit(batch) }
+        flush(for: flushes)
+    }
+
+    /// Flushes the log, once for all of them. What they wait for was acknowledged, so it is in the file.
+    private func flush(for requests: [FlushRequest]) {
+        guard !requests.isEmpty else { return }
+        var result: Result<Void, ChunkError> = .success(())
+        if let reason = readOnlyReason {
+            result = .failure(.readOnly(reason))
+        } else {
+            do throws(StateLog.AppendError) {
+                var flushes = true
+                #if DEBUG
+                    if configuration.mutant == .flushNothing { flushes = false }
+                #endif
+                if flushes { try committer.value.log.flush() }
+            } catch {
+                if case .failed(let cause) = error {
+                    becomeReadOnly(.ioError(cause))
+                    result = .failure(.readOnly(.ioError(cause)))
+                }
+            }
+        }
+        for request in requests {
+            let completion = request.completion
+            let answer = result
+            request.sink.wake([{ completion(answer) }])
+        }
     }
 
     /// What the committer does when nothing comes: vouch for the last group, and age the overlay.
@@ -124,7 +188,7 @@ extension ChunkStore {
             #endif
             if seals {
                 do throws(StateLog.AppendError) {
-                    _ = try committer.value.log.append([])
+                    _ = try committer.value.log.append([], isDurable: true)
                 } catch {
                     switch error {
                     case .noSegment: break  // It says nothing that the next group won't say.
@@ -175,7 +239,7 @@ extension ChunkStore {
         #endif
         let appended: StateLog.Appended
         do throws(StateLog.AppendError) {
-            appended = try log.append(records[...])
+            appended = try log.append(records[...], isDurable: group.contains { !$0.isCached })
         } catch {
             switch error {
             case .noSegment(let cause):

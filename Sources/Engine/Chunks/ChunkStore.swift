@@ -70,6 +70,7 @@ package final class ChunkStore: Sendable {
     let applierState: PosixGuarded<ApplierState>
     /// The committer's own state: touched by the committer's thread, or by `runPending`.
     let committer: PosixGuarded<CommitterState>
+    let logFlusher: LogFlusher
 
     /// Guards what is durable and not yet told of, and wakes the acknowledger and who waits for it.
     let acknowledgerMutex = PosixMutex()
@@ -119,10 +120,10 @@ package final class ChunkStore: Sendable {
                 bytesStored: parts.bytesStored, newestTimestamp: parts.newestTimestamp))
         queue = PosixGuarded(CommitQueue())
         applierState = PosixGuarded(ApplierState())
-        committer = PosixGuarded(
-            CommitterState(
-                log: StateLog(
-                    segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant)))
+        let log = StateLog(
+            segments: parts.segments, spares: parts.spares, tail: parts.tail, mutant: configuration.mutant)
+        committer = PosixGuarded(CommitterState(log: log))
+        logFlusher = log.flusher
     }
 
     /// The newest timestamp of any record: advance the clock past it before the first write.

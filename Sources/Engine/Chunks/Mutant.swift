@@ -8,4 +8,5 @@ package enum Mutant: String, CaseIterable, Sendable {
     case dropObjectLatch, dropContainerLatch, retryFailedSync, skipSeal, overlayBeforeFrozen
     case ignoreIndexAhead, keepOrphanUpload
     case forgetCrossing, trimShowsParent, keepDroppedBlocks, staleLeaf, dropVolumeGate, dropBlockLock
+    case skipFlushBeforeIndex, forgetFlushAtSegmentEnd, flushNothing
 }

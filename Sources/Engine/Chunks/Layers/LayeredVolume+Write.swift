@@ -10,20 +10,31 @@ extension LayeredVolume {
     /// they are refused. Never waits; the bytes are not touched after it has returned.
     ///
     /// A write of at most `Limits.volumeAtomicBytesMax` is one record.
+    /// - Parameter isCached: tell once every reader sees them and they survive the end of this process. A power cut may take
+    ///   them back, the latest ones first, until `flush`.
     package func write(
-        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, sink: any CompletionSink, completion: @escaping Completion
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, isCached: Bool = false, sink: any CompletionSink,
+        completion: @escaping Completion
     ) {
         guard let blocks = blocks(offset, UInt64(bytes.count)) else {
             return sink.wake([{ completion(.failure(.cancelled)) }])
         }
         let job = BlockWrite(
-            volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: bytes.count, sink: sink,
-            completion: completion)
+            volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: bytes.count,
+            isCached: isCached, sink: sink, completion: completion)
         job.start(bytes)
     }
 
-    /// Makes the range read as zeros and gives its space back, down to the last sector.
-    package func zero(_ offset: UInt64, _ count: UInt64, sink: any CompletionSink, completion: @escaping Completion) {
+    /// Makes durable all that was acknowledged before, of this volume and of others. See `ChunkStore.flush`.
+    package func flush(sink: any CompletionSink, completion: @escaping Completion) {
+        store.flush(sink: sink, completion: completion)
+    }
+
+    /// Makes the range read as zeros and gives its space back, down to the last sector. `isCached` as for `write`.
+    package func zero(
+        _ offset: UInt64, _ count: UInt64, isCached: Bool = false, sink: any CompletionSink,
+        completion: @escaping Completion
+    ) {
         guard let blocks = blocks(offset, count) else {
             return sink.wake([{ completion(.failure(.cancelled)) }])
         }
@@ -44,23 +55,24 @@ extension LayeredVolume {
         for edge in edges {
             let zeros = [UInt8](repeating: 0, count: edge.count)
             zeros.withUnsafeBytes {
-                write($0, at: edge.offset, sink: InlineSink.shared, completion: gathering.part)
+                write($0, at: edge.offset, isCached: isCached, sink: InlineSink.shared, completion: gathering.part)
             }
         }
-        if !whole.isEmpty { trim(whole, gathering.part) }
+        if !whole.isEmpty { trim(whole, isCached, gathering.part) }
     }
 
     /// Reads whole sectors, lets `change` alter them, and writes them back with nothing in between. See `BlockDevice.update`.
+    /// `isCached` as for `write`.
     package func update(
-        _ offset: UInt64, _ count: Int, sink: any CompletionSink,
+        _ offset: UInt64, _ count: Int, isCached: Bool = false, sink: any CompletionSink,
         change: @escaping @Sendable (UnsafeMutableRawBufferPointer) -> Bool, completion: @escaping Completion
     ) {
         guard let blocks = blocks(offset, UInt64(count)), count <= Limits.volumeAtomicBytesMax else {
             return sink.wake([{ completion(.failure(.cancelled)) }])
         }
         let job = BlockWrite(
-            volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: count, sink: sink,
-            completion: completion, change: change)
+            volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: count,
+            isCached: isCached, sink: sink, completion: completion, change: change)
         job.start(UnsafeRawBufferPointer(start: nil, count: 0))
     }
 
@@ -75,7 +87,7 @@ extension LayeredVolume {
         return offset / unit..<(offset + count + unit - 1) / unit
     }
 
-    private func trim(_ blocks: Range<UInt64>, _ completion: @escaping Completion) {
+    private func trim(_ blocks: Range<UInt64>, _ isCached: Bool, _ completion: @escaping Completion) {
         let isAdmitted = locks.take(blocks, .shared) { [self] hold in
             let held = VolumeHold(self, hold, records: 1)
             let isLetIn = gate.enter { [self] in
@@ -87,8 +99,8 @@ extension LayeredVolume {
                     leavesZeros: leavesZeros)
                 store.enqueue(
                     Submission(
-                        record: record, encoded: record.encoded(), hold: held, sink: InlineSink.shared,
-                        completion: completion))
+                        record: record, encoded: record.encoded(), isCached: isCached, hold: held,
+                        sink: InlineSink.shared, completion: completion))
             }
             if !isLetIn { held.fail(.overloaded, completion) }
         }
@@ -152,6 +164,7 @@ private final class BlockWrite: Sendable {
     /// Bytes before the sectors in the first block, and the sectors' own.
     private let skip: Int
     private let count: Int
+    private let isCached: Bool
     private let sink: any CompletionSink
     private let completion: LayeredVolume.Completion
     private let change: (@Sendable (UnsafeMutableRawBufferPointer) -> Bool)?
@@ -159,21 +172,23 @@ private final class BlockWrite: Sendable {
     private static let blockBytes = Limits.volumeBlockBytes
 
     init(
-        volume: LayeredVolume, blocks: Range<UInt64>, skip: Int, count: Int, sink: any CompletionSink,
-        completion: @escaping LayeredVolume.Completion,
+        volume: LayeredVolume, blocks: Range<UInt64>, skip: Int, count: Int, isCached: Bool,
+        sink: any CompletionSink, completion: @escaping LayeredVolume.Completion,
         change: (@Sendable (UnsafeMutableRawBufferPointer) -> Bool)? = nil
     ) {
         self.volume = volume
         self.blocks = blocks
         self.skip = skip
         self.count = count
+        self.isCached = isCached
         self.sink = sink
         self.completion = completion
         self.change = change
     }
 
     private var isWhole: Bool { change == nil && skip == 0 && count % Self.blockBytes == 0 }
-    private var isBulk: Bool { isWhole && count >= Limits.volumeBulkBytesMin }
+    /// Cached writes stay in the log: a segment of bodies would have to be flushed before the record that names it.
+    private var isBulk: Bool { isWhole && !isCached && count >= Limits.volumeBulkBytesMin }
     private var mode: BlockLocks.Mode {
         #if DEBUG
             if volume.store.configuration.mutant == .dropBlockLock { return .shared }
@@ -303,7 +318,9 @@ private final class BlockWrite: Sendable {
             entry.rawBytes = part.count
             entry.payload = encoded.payload
             entry.payloadHash = encoded.payload.isEmpty ? 0 : encoded.payloadHash
-            volume.store.enqueue(Submission(record: record, encoded: entry, hold: held, sink: sink, completion: done))
+            volume.store.enqueue(
+                Submission(
+                    record: record, encoded: entry, isCached: isCached, hold: held, sink: sink, completion: done))
         }
         volume.gate.leave()
     }

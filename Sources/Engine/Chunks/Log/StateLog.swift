@@ -16,8 +16,8 @@ final class StateLog {
     private var lastHash: UInt64
     private(set) var lastGroupOffset: Int
     private(set) var nextLSN: UInt64
-    /// The highest LSN known to be on the medium.
-    private(set) var syncedLSN: UInt64
+    /// What of the log is on the medium: shared with the applier.
+    let flusher: LogFlusher
     /// Something was acknowledged since the last group that vouches for it.
     private(set) var needsSeal = false
     /// The segment that recovery cut, and where: the rest of it may go once the new one's header is durable.
@@ -37,7 +37,7 @@ final class StateLog {
         lastHash = tail.lastHash
         lastGroupOffset = tail.lastGroupOffset
         nextLSN = tail.nextLSN
-        syncedLSN = tail.nextLSN - 1
+        flusher = LogFlusher(syncedLSN: tail.nextLSN - 1, mutant: mutant)
         file = nil
         if tail.segment != SegmentHeader.none { cut = (tail.segment, tail.endOffset) }
         #if DEBUG
@@ -66,53 +66,56 @@ final class StateLog {
         case failed(DiskError)
     }
 
-    /// Writes one group and makes it durable. An empty one is a SEAL.
-    func append(_ records: ArraySlice<EncodedRecord>) throws(AppendError) -> Appended {
+    /// Writes one group. An empty one is a SEAL, which vouches for everything before it.
+    ///
+    /// - Parameter isDurable: flush it, and with it what was written before. Without, the group survives the process, and not
+    ///   a power cut.
+    func append(_ records: ArraySlice<EncodedRecord>, isDurable: Bool) throws(AppendError) -> Appended {
         let total = GroupBuilder.totalBytes(records)
+        if records.isEmpty { try flush() }
         if file == nil || offset + total > segments.segmentBytes { try openNext() }
         let built = builder.build(
-            records, firstLSN: nextLSN, syncedLSN: syncedLSN, segment: segment, offset: offset, previousHash: lastHash,
-            secret: segments.secret)
+            records, firstLSN: nextLSN, syncedLSN: flusher.syncedLSN, segment: segment, offset: offset,
+            previousHash: lastHash, secret: segments.secret)
         let start = MonotonicClock.now()
+        // A SEAL has a number of its own: else nothing behind it could vouch for it.
+        let behind = nextLSN + UInt64(max(1, records.count))
         do throws(DiskError) {
             try file!.write(builder.buffer.range(0, built.totalBytes), at: Int64(offset))
-            #if DEBUG
-                if mutant == .skipGroupSync { return finish(built, records.count, start) }
-                if mutant == .retryFailedSync {
-                    do throws(DiskError) { try file!.sync() } catch { try file!.sync() }
-                    return finish(built, records.count, start)
-                }
-            #endif
-            try file!.sync()
+            flusher.wrote(upTo: behind - 1)
+            if isDurable { try flusher.flush() }
         } catch {
             throw .failed(error)
         }
-        return finish(built, records.count, start)
-    }
-
-    private func finish(
-        _ built: (totalBytes: Int, hash: UInt64, payloadOffsets: [Int]), _ count: Int, _ start: UInt64
-    ) -> Appended {
-        // A SEAL has a number of its own: else nothing behind it could vouch for it.
         let appended = Appended(
             firstLSN: nextLSN, segment: segment, groupOffset: offset, payloadOffsets: built.payloadOffsets,
-            totalBytes: built.totalBytes, hash: built.hash, nextLSN: nextLSN + UInt64(max(1, count)),
+            totalBytes: built.totalBytes, hash: built.hash, nextLSN: behind,
             flushNanoseconds: MonotonicClock.now() - start)
         lastGroupOffset = offset
         offset += built.totalBytes
         lastHash = built.hash
-        nextLSN = appended.nextLSN
-        syncedLSN = nextLSN - 1
-        needsSeal = count > 0
-        if let cut, cut.segment != segment {
+        nextLSN = behind
+        needsSeal = !records.isEmpty
+        if isDurable, let cut, cut.segment != segment {
             self.cut = nil
             spares.giveBack(cut.segment, from: cut.end)
         }
         return appended
     }
 
-    /// Takes a spare and writes its header; the group that follows is flushed together with it.
+    /// Makes durable what was written and not flushed.
+    func flush() throws(AppendError) {
+        do throws(DiskError) { try flusher.flush() } catch { throw .failed(error) }
+    }
+
+    /// Takes a spare and writes its header; the group that follows is flushed together with it. What lies in the segment before
+    /// is flushed first: a later flush reaches one file only.
     private func openNext() throws(AppendError) {
+        var flushes = true
+        #if DEBUG
+            if mutant == .forgetFlushAtSegmentEnd { flushes = false }
+        #endif
+        if flushes { try flush() }
         let spare: (id: UInt32, file: any DiskFile)
         do throws(DiskError) {
             spare = try spares.take()
@@ -133,7 +136,64 @@ final class StateLog {
         }
         segment = spare.id
         file = spare.file
+        flusher.goOn(in: spare.file)
         offset = SegmentHeader.byteCount
+    }
+}
+
+/// What of the log is on the medium. The committer writes; it and the applier flush, and a flush that failed once fails for
+/// both ever after, since the system tells of a lost write only once.
+final class LogFlusher: Sendable {
+    private let mutex = PosixMutex()
+    private let state: PosixGuarded<State>
+    private let mutant: Mutant?
+
+    private struct State {
+        var file: (any DiskFile)?
+        var writtenLSN: UInt64
+        var syncedLSN: UInt64
+        var failure: DiskError?
+    }
+
+    init(syncedLSN: UInt64, mutant: Mutant?) {
+        state = PosixGuarded(State(writtenLSN: syncedLSN, syncedLSN: syncedLSN))
+        self.mutant = mutant
+    }
+
+    /// The highest LSN known to be on the medium.
+    var syncedLSN: UInt64 { mutex.withLock { state.value.syncedLSN } }
+
+    /// Everything that was written is flushed by now, or fails.
+    func goOn(in file: any DiskFile) { mutex.withLock { state.value.file = file } }
+
+    func wrote(upTo lsn: UInt64) { mutex.withLock { state.value.writtenLSN = lsn } }
+
+    /// Returns when everything up to this number (nil: all that was written) is on the medium.
+    func flush(upTo lsn: UInt64? = nil) throws(DiskError) {
+        mutex.lock()
+        defer { mutex.unlock() }
+        if let failure = state.value.failure { throw failure }
+        let wanted = lsn ?? state.value.writtenLSN
+        guard state.value.syncedLSN < wanted, let file = state.value.file else { return }
+        let reached = state.value.writtenLSN
+        do throws(DiskError) {
+            try sync(file)
+        } catch {
+            state.value.failure = error
+            throw error
+        }
+        state.value.syncedLSN = reached
+    }
+
+    private func sync(_ file: any DiskFile) throws(DiskError) {
+        #if DEBUG
+            if mutant == .skipGroupSync { return }
+            if mutant == .retryFailedSync {
+                do throws(DiskError) { try file.sync() } catch { try file.sync() }
+                return
+            }
+        #endif
+        try file.sync()
     }
 }
 
