@@ -160,7 +160,8 @@ extension Rigs {
         plan.firstCut = rig.disk.cutCount
         let later = BodySpec(seed: 70, size: 8_192, kind: .noise)
         try rig.run([
-            .volume(.write(1, sector: 0, later, isDeferred: false)), .volume(.write(1, sector: 8, later, isDeferred: false)),
+            .volume(.write(1, sector: 0, later, isDeferred: false)),
+            .volume(.write(1, sector: 8, later, isDeferred: false)),
         ])
         var count = CrashCount()
         try crashes(rig, plan, deepEvery: 1_000, mutant, &count)
