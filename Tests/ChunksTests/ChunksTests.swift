@@ -215,3 +215,31 @@ func patterned(_ count: Int, seed: UInt64, compressible: Bool = false) -> [UInt8
     #expect(report.problems == [])
     #expect((report.accounts, report.containers, report.objects) == (1, 1, 16))
 }
+
+/// Each layer counts what was written to it, in the index and in memory; what a snapshot or a copy stands on is shared.
+@Test func spaceIsCountedLayerByLayer() throws {
+    let rig = try StoreRig(configuration: StoreRig.configuration())
+    let noise = BodySpec(seed: 3, size: 65_536, kind: .noise)
+    try rig.run([
+        .volume(.make(0)), .volume(.write(0, sector: 0, noise, isDeferred: false)), .freeze,
+        .volume(.write(0, sector: 2048, BodySpec(seed: 4, size: 8_192, kind: .noise), isDeferred: false)),
+        .volume(.write(0, sector: 64, BodySpec(seed: 5, size: 16_384, kind: .zeros), isDeferred: false)),
+    ])
+    let alone = try rig.store.space(of: "v0")
+    #expect(alone.map(\.writtenBytes) == [65_536 - 16_384 + 8_192])
+    #expect(alone.map(\.storedBytes) == alone.map(\.writtenBytes))
+    #expect(alone.map(\.isShared) == [false] && alone.map(\.name) == ["v0"])
+    try rig.run([
+        .volume(.snapshot(0, as: 3)),
+        .volume(.write(0, sector: 0, BodySpec(seed: 6, size: 65_536, kind: .text), isDeferred: false)),
+    ])
+    let both = try rig.store.space(of: "v0")
+    #expect(both.map(\.writtenBytes) == [65_536, 57_344])
+    #expect(both[0].storedBytes < 65_536 && both[0].storedBytes > 0)
+    #expect(both.map(\.isShared) == [false, true] && both.map(\.name) == ["v0", "s0"])
+    // The snapshot's name goes, the layer stays for what stands on it, and only for that.
+    try rig.run([.volume(.remove(3)), .freeze])
+    let left = try rig.store.space(of: "v0")
+    #expect(left.map(\.name) == ["v0", nil] && left.map(\.isShared) == [false, false])
+    #expect(left.map(\.writtenBytes) == both.map(\.writtenBytes))
+}

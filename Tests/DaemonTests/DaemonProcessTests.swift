@@ -153,6 +153,18 @@ struct DaemonProcessTests {
         #expect(daemon.stop() == 0)
     }
 
+    @Test func operatorsSeeVolumesTheirSpaceAndTheirSessions() throws {
+        let scratch = try ScratchFolder()
+        let daemon = try RunningProcess(scratch.path + "/data")
+        #expect(try daemon.apus("volume", "list").output.hasPrefix("ID  NAME  SIZE  STATUS"))
+        #expect(try daemon.apus("volume", "space").output.hasPrefix("ID  NAME  SIZE  WRITTEN  STORED  SHARED"))
+        #expect(try daemon.apus("volume", "sessions").output.hasPrefix("SESSION  VOLUME  INITIATOR"))
+        let unknown = try daemon.apus("volume", "space", "00000000-0000-4000-8000-000000000000")
+        #expect(unknown.code == 1 && unknown.errors.contains("There is no volume"))
+        let session = try daemon.apus("volume", "end-session", "7")
+        #expect(session.code == 1 && session.errors.contains("There is no session 7"))
+    }
+
     @Test func whatIsWrongIsSaidBeforeAnythingIsMade() throws {
         let scratch = try ScratchFolder()
         let data = scratch.path + "/data"

@@ -1,4 +1,4 @@
-// Budgets of issue 1, measured. `APUS_BENCHMARKS=1 swift run -c release apus-bench --help`.
+// The engine's budgets, measured. `APUS_BENCHMARKS=1 swift run -c release apus-bench --help`.
 //
 // Goals: ratios to a peer measured in the same run, interleaved, since machines drift. Not goals: absolute figures,
 // and a verdict on a machine where other work is running.
@@ -36,6 +36,7 @@ struct ApusBench {
             case .appends: try AppendsBenchmark(folder: place, isSmoke: options.isSmoke).run(&report)
             case .memory: try MemoryBenchmark(folder: place, isSmoke: options.isSmoke).run(&report)
             case .recovery: try RecoveryBenchmark(folder: place, isSmoke: options.isSmoke).run(&report)
+            case .layers: try LayersBenchmark(folder: place, isSmoke: options.isSmoke).run(&report)
             }
         }
         report.print()
@@ -45,7 +46,7 @@ struct ApusBench {
 
 /// What the command line asks for.
 struct Options {
-    enum Part: String, CaseIterable { case codecs, appends, memory, recovery }
+    enum Part: String, CaseIterable { case codecs, appends, memory, recovery, layers }
 
     var parts: [Part] = []
     var folder = FileManager.default.temporaryDirectory.path
@@ -54,7 +55,7 @@ struct Options {
     var showsHelp = false
 
     static let help = """
-        apus-bench [codecs] [appends] [memory] [recovery]   (none: all of them)
+        apus-bench [codecs] [appends] [memory] [recovery] [layers]   (none: all of them)
           --folder DIR   where the data goes; measure the disk you mean (default: the temporary folder)
           --smoke        tiny sizes, to see that everything still runs
           --check        exit 1 when a budget is missed

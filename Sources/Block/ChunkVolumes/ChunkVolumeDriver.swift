@@ -192,6 +192,9 @@ package final class ChunkVolumeDriver: VolumeDriver {
 
     // MARK: Names and attributes
 
+    /// What the store calls a volume.
+    package static func storedName(ofVolume id: String) -> Bytes { volumeName(id) }
+
     private static func volumeName(_ id: String) -> Bytes { Bytes("volume/\(id)") }
     private static func snapshotPrefix(_ volume: String) -> Bytes { Bytes("snapshot/\(volume)/") }
     private static func snapshotName(_ id: String, of volume: String) -> Bytes { Bytes("snapshot/\(volume)/\(id)") }

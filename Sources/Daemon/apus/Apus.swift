@@ -9,7 +9,8 @@ struct Apus: ParsableCommand {
         abstract: "Looks into, and changes, an Apus daemon.",
         version: DaemonVersion.text,
         subcommands: [
-            StatusCommand.self, MetricsCommand.self, ProjectCommand.self, UserCommand.self, RoleCommand.self,
+            StatusCommand.self, MetricsCommand.self, VolumeCommand.self, ProjectCommand.self, UserCommand.self,
+            RoleCommand.self,
             PasswordCommand.self, TokenKeysCommand.self, CheckCommand.self, ConfigCommand.self,
         ])
 

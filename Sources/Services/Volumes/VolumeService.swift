@@ -95,6 +95,11 @@ package final class VolumeService: Sendable {
         return try await onThread { () throws(VolumeError) in try records.read(failing: VolumeError.self, body) }
     }
 
+    /// The same on the caller's thread, which may block.
+    func readHere<T>(_ body: @escaping @Sendable (Database) throws -> T) throws(VolumeError) -> T {
+        try records.read(failing: VolumeError.self, body)
+    }
+
     /// One transaction, on the disk when this returns.
     @discardableResult
     func write<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws(VolumeError) -> T {

@@ -237,8 +237,12 @@ ssize_t apus_tcp_receive(int fd, void *buffer, size_t count) {
 }
 
 ssize_t apus_tcp_send(int fd, const struct iovec *parts, size_t count) {
-    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
     ssize_t n;
+    if (count == 1) {
+        RETRY(n, send(fd, parts[0].iov_base, parts[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL));
+        return n < 0 ? -errno : n;
+    }
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
     RETRY(n, sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
     return n < 0 ? -errno : n;
 }

@@ -9,6 +9,11 @@ package enum AdminRequest: Codable, Sendable, Equatable {
     case addRole(role: String, user: String, project: String)
     case resetPassword(user: String, password: String?)
     case rotateTokenKeys
+    case volumes
+    /// Of one volume, layer by layer, or (nil) of each.
+    case volumeSpace(volume: String?)
+    case volumeSessions(volume: String?)
+    case endVolumeSession(session: UInt64)
 
     /// The longest request line, and the longest reply.
     package static let requestBytesMax = 64 << 10

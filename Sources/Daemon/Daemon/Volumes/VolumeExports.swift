@@ -112,6 +112,20 @@ final class VolumeExports: VolumeExporter, TargetProvider {
         return state.withLock { state in state.names.mapValues { used.contains($0) } }
     }
 
+    /// The sessions of initiators, oldest first, each with its volume.
+    func sessions() -> [(volume: String, session: ISCSISessionInfo)] {
+        let all = server.withLock { $0 }?.sessions() ?? []
+        return state.withLock { state in
+            all.compactMap { session in
+                state.byName[session.target.lowercased()].map { ($0.export.volumeID, session) }
+            }
+        }
+    }
+
+    /// Ends one session, once none of its commands runs any more; false if there is none of that number. Its initiator may come
+    /// back. Blocks.
+    func endSession(_ id: UInt64) -> Bool { server.withLock { $0 }?.endSession(id: id) ?? false }
+
     private var portals: [ExportPortal] {
         (server.withLock { $0 }?.boundPortals ?? []).map {
             ExportPortal(address: $0.publicHost ?? $0.address, port: Int($0.port))

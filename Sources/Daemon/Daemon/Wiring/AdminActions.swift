@@ -10,6 +10,7 @@ import ServiceLifecycle
 struct AdminActions: Sendable {
     let stores: Stores
     let control: ControlPlane
+    let volumes: VolumeActions
     let files: ClientFiles
     let endpoints: ClientFiles.Endpoints
     let metrics: MetricsRegistry
@@ -73,6 +74,10 @@ struct AdminActions: Sendable {
                         ? ""
                         : " Key \(dropped.map(String.init).joined(separator: ", ")) is gone, and tokens made with it end.")
             )
+        case .volumes: return volumes.list()
+        case .volumeSpace(let volume): return volumes.space(of: volume)
+        case .volumeSessions(let volume): return volumes.sessions(of: volume)
+        case .endVolumeSession(let session): return volumes.endSession(session)
         }
     }
 

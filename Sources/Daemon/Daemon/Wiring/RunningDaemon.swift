@@ -76,7 +76,10 @@ package struct RunningDaemon: Sendable {
             logger: logger)
         StoreMetrics.register(stores.store, in: faces.metrics)
         let admin = AdminActions(
-            stores: stores, control: control, files: files, endpoints: endpoints, metrics: faces.metrics, began: began,
+            stores: stores, control: control,
+            volumes: VolumeActions(
+                store: stores.store, service: volumes.service, exports: volumes.exports, logger: logger),
+            files: files, endpoints: endpoints, metrics: faces.metrics, began: began,
             logger: logger)
 
         let ready = Ready(

@@ -20,6 +20,8 @@ final class StateLog {
     let flusher: LogFlusher
     /// Something was acknowledged since the last group that vouches for it.
     private(set) var needsSeal = false
+    /// Groups of this segment that were flushed by themselves.
+    private var flushedGroups = 0
     /// The segment that recovery cut, and where: the rest of it may go once the new one's header is durable.
     private var cut: (segment: UInt32, end: Int)?
 
@@ -87,6 +89,7 @@ final class StateLog {
         } catch {
             throw .failed(error)
         }
+        if isDurable { flushedGroups += 1 }
         let appended = Appended(
             firstLSN: nextLSN, segment: segment, groupOffset: offset, payloadOffsets: built.payloadOffsets,
             totalBytes: built.totalBytes, hash: built.hash, nextLSN: behind,
@@ -134,6 +137,9 @@ final class StateLog {
         } catch {
             throw .failed(error)
         }
+        // Zeros written ahead make a flush cheap. Filled with few long groups, a segment would be written twice for nothing.
+        spares.setZeroFill(flushedGroups > segments.segmentBytes / Limits.groupBytesMax)
+        flushedGroups = 0
         segment = spare.id
         file = spare.file
         flusher.goOn(in: spare.file)
@@ -215,6 +221,7 @@ final class SpareSegments: Sendable {
     private let state = PosixGuarded<(id: UInt32, file: any DiskFile)?>(nil)
     private let surplus = PosixGuarded<[(segment: UInt32, end: Int?)]>([])
     private let zeroFilled: Bool
+    private let isWorthZeros = PosixGuarded(true)
     let ballast: Ballast
 
     init(segments: SegmentTable, zeroFilled: Bool, ballast: Ballast) {
@@ -225,10 +232,14 @@ final class SpareSegments: Sendable {
 
     /// Makes the spare if there is none. Blocks; called from the maintenance thread.
     func refill() throws(DiskError) {
-        if mutex.withLock({ state.value != nil }) { return }
-        let made = try segments.create(zeroFilled: zeroFilled)
+        let (isThere, writesZeros) = mutex.withLock { (state.value != nil, zeroFilled && isWorthZeros.value) }
+        if isThere { return }
+        let made = try segments.create(zeroFilled: writesZeros)
         mutex.withLock { state.value = made }
     }
+
+    /// Whether the next spares are to be written full of zeros, or only reserved.
+    func setZeroFill(_ isWorthIt: Bool) { mutex.withLock { isWorthZeros.value = isWorthIt } }
 
     /// Notes that a segment holds nothing from `end` on (nil: behind what was ever written to it): those blocks can go
     /// to the file system.
