@@ -325,6 +325,8 @@ extension ChunkStore {
 
     private func checkNew(_ name: Bytes, _ byteCount: UInt64, _ attributes: [UInt8]) throws(LayerError) {
         precondition(
+        let encoded = record.encoded()
+        guard encoded.attributes.count <= Limits.treeRecordBytesMax else { throw .tooLarge }
             !name.isEmpty && name.count <= Limits.handleBytesMax && attributes.count <= Limits.handleAttributesMax)
         try check(byteCount)
         if try lookUpHandle(name) != nil { throw .handleExists(name) }

@@ -1,0 +1,102 @@
+import Disks
+import Primitives
+import Synchronization
+import Testing
+
+@testable import Chunks
+
+/// An index that does something behind a read of a range, or answers no more, when a test says so.
+private final class HookedIndex: IndexStore, @unchecked Sendable {
+    // SAFETY: `inner` is safe for threads; the rest is touched by the one thread of these tests.
+    private let inner = SimulatedIndex()
+    var behindRange: (() -> Void)?
+    var failsReads = false
+
+    func position() throws(IndexError) -> IndexPosition? { try inner.position() }
+
+    func apply(
+        _ position: IndexPosition, _ body: (any IndexTransaction) throws(IndexError) -> Void
+    ) throws(IndexError) { try inner.apply(position, body) }
+
+    func checkpoint() throws(IndexError) { try inner.checkpoint() }
+    func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]? { try inner.get(key) }
+
+    func getWithLSN(_ key: [UInt8]) throws(IndexError) -> (value: [UInt8]?, lsn: UInt64) {
+        if failsReads { throw IndexError("the disk does not answer") }
+        return try inner.getWithLSN(key)
+    }
+
+    func range(
+        from: [UInt8], to: [UInt8]?, reverse: Bool, limit: Int
+    ) throws(IndexError) -> (rows: [(key: [UInt8], value: [UInt8])], lsn: UInt64) {
+        let page = try inner.range(from: from, to: to, reverse: reverse, limit: limit)
+        let hook = behindRange
+        behindRange = nil
+        hook?()
+        return page
+    }
+
+    func close() {}
+
+    struct Opener: IndexOpener {
+        let index: HookedIndex
+        let copies = 1
+        func open(copy: Int) throws(IndexError) -> any IndexStore { index }
+        func setAside(copy: Int) throws(IndexError) {}
+    }
+}
+
+/// What volumes must do when something comes between; each of these failed once.
+@Suite struct LayerTests {
+    private let index = HookedIndex()
+    private let store: ChunkStore
+
+    init() throws {
+        store = try ChunkStore.open(
+            disk: SimulatedDisk(), indexes: HookedIndex.Opener(index: index), configuration: StoreRig.configuration()
+        ) { count in (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) } }
+    }
+
+    private static let mebibyte: UInt64 = 1 << 20
+
+    private func make(_ name: Bytes, _ byteCount: UInt64 = mebibyte) throws -> LayeredVolume {
+        try store.createVolume(name, byteCount: byteCount, attributes: [])
+        return try store.volume(name, threads: nil)
+    }
+
+    /// Submitted, not committed.
+    @discardableResult
+    private func begin(
+        _ volume: LayeredVolume, _ byte: UInt8, sector: Int, count: Int = 8, then: @escaping @Sendable () -> Void = {}
+    ) -> Box<Result<Void, ChunkError>> {
+        let box = Box<Result<Void, ChunkError>>()
+        [UInt8](repeating: byte, count: count * 512).withUnsafeBytes {
+            volume.write($0, at: UInt64(sector * 512), sink: InlineSink.shared) { result in
+                then()
+                box.set(result)
+            }
+        }
+        return box
+    }
+
+    private func write(_ volume: LayeredVolume, _ byte: UInt8, sector: Int, count: Int = 8) throws {
+        try begin(volume, byte, sector: sector, count: count).wait { store.runPending() }.get()
+    }
+
+    private static func sector(_ volume: LayeredVolume, _ sector: Int) throws -> UInt8 {
+        var bytes = [UInt8](repeating: 0xEE, count: 512)
+        try bytes.withUnsafeMutableBytes { try volume.read(at: UInt64(sector * 512), into: $0) }
+        return bytes[0]
+    }
+
+    @Test func aChangeOfTheTreeThatIsNoRecordIsRefused() throws {
+        let attributes = [UInt8](repeating: 1, count: Limits.handleAttributesMax)
+        let names = (0..<100).map { Bytes("v\($0)") }
+        for name in names { try store.createVolume(name, byteCount: Self.mebibyte, attributes: attributes) }
+        let requests = names.map { SnapshotRequest(volume: $0, name: Bytes("s/\($0.string)"), attributes: attributes) }
+        #expect(throws: LayerError.tooLarge) { try store.snapshot(requests) }
+        #expect(try store.handles(prefix: "s/").isEmpty)
+        try store.snapshot(Array(requests.prefix(20)))
+        #expect(try store.handles(prefix: "s/").count == 20)
+    }
+}
