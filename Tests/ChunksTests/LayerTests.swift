@@ -89,6 +89,12 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         return bytes[0]
     }
 
+    @Test func namesOnTheirWayToTheIndexAreListed() throws {
+        _ = try make("v")
+        index.behindRange = { [store] in store.freeze() }
+        #expect(try store.handles(prefix: Bytes([UInt8]())).map(\.name) == ["v"])
+    }
+
     @Test func aChangeOfTheTreeThatIsNoRecordIsRefused() throws {
         let attributes = [UInt8](repeating: 1, count: Limits.handleAttributesMax)
         let names = (0..<100).map { Bytes("v\($0)") }

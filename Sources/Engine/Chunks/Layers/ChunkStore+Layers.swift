@@ -38,7 +38,14 @@ extension ChunkStore {
     /// All handles whose names begin so, sorted.
     package func handles(prefix: Bytes) throws(LayerError) -> [HandleRow] {
         try treeMutex.withLock { () throws(LayerError) in
-            var names = Set<Bytes>()
+            // Memory first: a row only moves from there to the index, and is seen in one of the two.
+            var names = memoryMutex.withLock {
+                var names = Set<Bytes>()
+                for overlay in [memory.value.active, memory.value.frozen] {
+                    for name in overlay?.handles.keys ?? [:].keys where name.hasPrefix(prefix) { names.insert(name) }
+                }
+                return names
+            }
             do throws(ChunkError) {
                 let from = IndexKey.handle(prefix)
                 let end = IndexKey.successor(ofPrefix: from)
@@ -51,11 +58,6 @@ extension ChunkStore {
                 }
             } catch {
                 throw .store(error)
-            }
-            memoryMutex.withLock {
-                for overlay in [memory.value.active, memory.value.frozen] {
-                    for name in overlay?.handles.keys ?? [:].keys where name.hasPrefix(prefix) { names.insert(name) }
-                }
             }
             var rows: [HandleRow] = []
             for name in names.sorted() { if let row = try lookUpHandle(name) { rows.append(row) } }
