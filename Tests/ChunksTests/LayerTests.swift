@@ -105,4 +105,13 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         try store.snapshot(Array(requests.prefix(20)))
         #expect(try store.handles(prefix: "s/").count == 20)
     }
+
+    @Test func theFirstRunsOfALargeVolumeAreFoundInBoundedTime() throws {
+        let volume = try make("v", 1 << 40)
+        try write(volume, 1, sector: 1 << 21)
+        let runs = try volume.runs(of: 0..<1 << 28, max: 16)
+        #expect(runs.map(\.isMapped) == [false, true, false])
+        #expect(runs[1].blocks.lowerBound == 1 << 18 && runs[1].blocks.count == 1)
+        #expect(runs[2].blocks.upperBound <= UInt64(Limits.runsLeavesMax * Leaf.blocks))
+    }
 }
