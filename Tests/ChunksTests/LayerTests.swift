@@ -89,6 +89,54 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         return bytes[0]
     }
 
+    @Test func aVolumeShowsWhatItHeldBeforeARevertOrTheSnapshotAndNothingBetween() throws {
+        let volume = try make("v")
+        try write(volume, 1, sector: 0)
+        try store.snapshot("v", as: "s", attributes: [])
+        try write(volume, 2, sector: 0)
+        store.freeze()
+        try write(volume, 3, sector: 0)
+        let seen = Box<UInt8?>()
+        let other = begin(volume, 9, sector: 64) { seen.set(try? Self.sector(volume, 0)) }
+        try store.revert("v", to: "s")
+        try other.wait { store.runPending() }.get()
+        #expect(seen.value == 1 || seen.value == 3)
+        #expect(try Self.sector(volume, 0) == 1)
+    }
+
+    @Test func aVolumeThatIsRemovedIsReadRightlyOrNotAtAll() throws {
+        let volume = try make("v")
+        try write(volume, 2, sector: 0)
+        store.freeze()
+        try write(volume, 3, sector: 0)
+        let seen = Box<UInt8?>()
+        let other = begin(volume, 9, sector: 64) { seen.set(try? Self.sector(volume, 0)) }
+        try store.removeHandle("v")
+        try other.wait { store.runPending() }.get()
+        #expect(seen.value == .some(nil) || seen.value == 3)
+        #expect(throws: ChunkError.cancelled) { try Self.sector(volume, 0) }
+    }
+
+    @Test func aSnapshotThatWasTakenStaysAsItIsThoughTheIndexCannotBeRead() throws {
+        let volume = try make("v")
+        try write(volume, 1, sector: 0)
+        try store.snapshot("v", as: "old", attributes: [])
+        try write(volume, 2, sector: 0)
+        #expect(try Self.sector(volume, 0) == 2)
+        store.freeze()
+        // From the moment in which the snapshot is durable on.
+        let other = begin(volume, 9, sector: 64) { [index] in index.failsReads = true }
+        do {
+            try store.snapshot("v", as: "s", attributes: [])
+        } catch LayerError.store {}
+        try other.wait { store.runPending() }.get()
+        index.failsReads = false
+        try #require(try store.handle("s") != nil)
+        try write(volume, 3, sector: 0)
+        #expect(try Self.sector(store.volume("s", threads: nil), 0) == 2)
+        #expect(try Self.sector(volume, 0) == 3)
+    }
+
     @Test func namesOnTheirWayToTheIndexAreListed() throws {
         _ = try make("v")
         index.behindRange = { [store] in store.freeze() }

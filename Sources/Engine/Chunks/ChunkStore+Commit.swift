@@ -8,16 +8,19 @@ final class Submission: Sendable {
     let record: Record
     let encoded: EncodedRecord
     let hold: (any SubmissionHold)?
+    /// Runs under the store's memory mutex, in one step with the record's becoming visible.
+    let applied: (@Sendable () -> Void)?
     let sink: any CompletionSink
     let completion: @Sendable (Result<Void, ChunkError>) -> Void
 
     init(
-        record: Record, encoded: EncodedRecord, hold: (any SubmissionHold)?, sink: any CompletionSink,
-        completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
+        record: Record, encoded: EncodedRecord, hold: (any SubmissionHold)?, applied: (@Sendable () -> Void)? = nil,
+        sink: any CompletionSink, completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
     ) {
         self.record = record
         self.encoded = encoded
         self.hold = hold
+        self.applied = applied
         self.sink = sink
         self.completion = completion
     }
@@ -243,6 +246,7 @@ extension ChunkStore {
             memoryMutex.withLock {
                 for at in start..<end {
                     applyToMemory(placed(group[at], appended, appended.payloadOffsets[at - group.startIndex]))
+                    group[at].applied?()
                 }
                 guard end == group.endIndex else { return }
                 memory.value.bytesStored += Int64(appended.totalBytes)

@@ -74,6 +74,8 @@ extension LayeredVolume {
             #endif
             store.memoryMutex.lock()
             defer { store.memoryMutex.unlock() }
+            // Its layers may be dropped, and their leaves on their way out of the index.
+            guard !isGone else { throw .cancelled }
             var isStale = store.memory.value.generation != generation || chain.value != layers
             #if DEBUG
                 if store.configuration.mutant == .staleLeaf { isStale = false }
