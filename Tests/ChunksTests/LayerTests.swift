@@ -89,6 +89,25 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         return bytes[0]
     }
 
+    @Test func aWriteThatARevertOvertookDoesNotLandBehindTheVolumesEnd() throws {
+        let volume = try make("v")
+        try store.snapshot("v", as: "s", attributes: [])
+        try store.resize("v", to: 2 * Self.mebibyte)
+        // A part of a block has it alone until it is applied, which the revert's own commit does, its gate closed.
+        let first = begin(volume, 1, sector: 2049, count: 1)
+        let second = begin(volume, 2, sector: 2048)
+        let trim = Box<Result<Void, ChunkError>>()
+        volume.zero(Self.mebibyte + 3584, 8192, sink: InlineSink.shared) { trim.set($0) }
+        try store.revert("v", to: "s")
+        try first.wait { store.runPending() }.get()
+        #expect(throws: ChunkError.cancelled) { try second.wait { store.runPending() }.get() }
+        #expect(throws: ChunkError.cancelled) { try trim.wait { store.runPending() }.get() }
+        try store.resize("v", to: 2 * Self.mebibyte)
+        #expect(try Self.sector(volume, 2048) == 0)
+        #expect(try Self.sector(volume, 2049) == 0)
+        #expect(volume.locks.count == 0)
+    }
+
     @Test func aVolumeShowsWhatItHeldBeforeARevertOrTheSnapshotAndNothingBetween() throws {
         let volume = try make("v")
         try write(volume, 1, sector: 0)

@@ -50,7 +50,7 @@ package final class ChunkVolumeDevice: BlockDevice {
         completion: @escaping BlockCompletion
     ) {
         guard let refusal = refusal(offset, UInt64(bytes.count)) else {
-            return volume.write(bytes, at: offset, sink: sink) { completion($0.mapError(Self.writeFailure)) }
+            return volume.write(bytes, at: offset, sink: sink) { [self] in completion($0.mapError(writeFailure)) }
         }
         sink.wake([{ completion(.failure(refusal)) }])
     }
@@ -61,7 +61,8 @@ package final class ChunkVolumeDevice: BlockDevice {
     ) {
         guard let refusal = refusal(range.offset, range.count) else {
             // Blocks of zeros take no space in any case.
-            return volume.zero(range.offset, range.count, sink: sink) { completion($0.mapError(Self.writeFailure)) }
+            return volume.zero(range.offset, range.count, sink: sink) { [self] in completion($0.mapError(writeFailure))
+            }
         }
         sink.wake([{ completion(.failure(refusal)) }])
     }
@@ -76,11 +77,11 @@ package final class ChunkVolumeDevice: BlockDevice {
         guard !wanted.isEmpty else { return sink.wake([{ completion(.success(())) }]) }
         let left = PosixLocked<(count: Int, failure: BlockError?)>((wanted.count, nil))
         for range in wanted {
-            volume.zero(range.offset, range.count, sink: InlineSink.shared) { result in
+            volume.zero(range.offset, range.count, sink: InlineSink.shared) { [self] result in
                 let (isLast, failure) = left.withLock { state -> (Bool, BlockError?) in
                     state.count -= 1
                     if case .failure(let error) = result, state.failure == nil {
-                        state.failure = Self.writeFailure(error)
+                        state.failure = writeFailure(error)
                     }
                     return (state.count == 0, state.failure)
                 }
@@ -98,8 +99,8 @@ package final class ChunkVolumeDevice: BlockDevice {
         guard refusal == nil, range.count <= UInt64(Limits.volumeAtomicBytesMax) else {
             return sink.wake([{ completion(.failure(refusal ?? .outOfRange)) }])
         }
-        volume.update(range.offset, Int(range.count), sink: sink, change: change) {
-            completion($0.mapError(Self.writeFailure))
+        volume.update(range.offset, Int(range.count), sink: sink, change: change) { [self] in
+            completion($0.mapError(writeFailure))
         }
     }
 
@@ -116,7 +117,7 @@ package final class ChunkVolumeDevice: BlockDevice {
         do throws(ChunkError) {
             runs = try volume.runs(of: range.offset / unit..<(range.end + unit - 1) / unit, max: max)
         } catch {
-            throw Self.writeFailure(error)
+            throw writeFailure(error)
         }
         return runs.map { run in
             let start = Swift.max(run.blocks.lowerBound * unit, range.offset)
@@ -155,7 +156,7 @@ package final class ChunkVolumeDevice: BlockDevice {
     ) -> BlockError {
         switch error {
         case .corrupt, .corruptIndex, .disk: break
-        default: return Self.writeFailure(error)
+        default: return writeFailure(error)
         }
         let unit = Int(logicalBlockBytes)
         var at = 0
@@ -171,11 +172,12 @@ package final class ChunkVolumeDevice: BlockDevice {
         return .unreadable(offset: offset + UInt64(Swift.min(at, buffer.count - unit)))
     }
 
-    private static func writeFailure(_ error: ChunkError) -> BlockError {
+    private func writeFailure(_ error: ChunkError) -> BlockError {
         switch error {
         case .noSpace: .noSpace
         case .overloaded: .overloaded
-        case .cancelled: .gone
+        // Or it has another size than when the range was looked at.
+        case .cancelled: volume.isGone ? .gone : .outOfRange
         case .readOnly(.closed): .gone
         case .readOnly(.damaged), .readOnly(.logBehindIndex): .readOnly
         case .readOnly(.ioError), .readOnly(.checkpointFailed): .writeFailed

@@ -80,9 +80,16 @@ extension LayeredVolume {
             let held = VolumeHold(self, hold, records: 1)
             let isLetIn = gate.enter { [self] in
                 defer { gate.leave() }
-                guard !isGone, isWritable else { return held.fail(.cancelled, completion) }
+                guard takes(blocks) else { return held.fail(.cancelled, completion) }
                 let leavesZeros = depth > 1
                 let record = Record.volumeTrim(
+    /// Inside the gate: whether the blocks are still there to be written to. The volume may be gone by now, or smaller than it
+    /// was when the request was looked at: put back to a snapshot from before it grew. What would be written behind the end
+    /// would show when it grows again.
+    fileprivate func takes(_ blocks: Range<UInt64>) -> Bool {
+        !isGone && isWritable && blocks.upperBound <= byteCount / UInt64(Self.blockBytes)
+    }
+
                     layer: head.id, firstBlock: blocks.lowerBound, count: UInt64(blocks.count),
                     leavesZeros: leavesZeros)
                 store.enqueue(
@@ -195,6 +202,7 @@ private final class BlockWrite: Sendable {
         volume.resume { self.mergeAndFinish(copy, hold) }
     }
 
+        guard volume.takes(blocks) else { return leave(.cancelled, hold) }
     private var refusal: ChunkError? {
         if volume.isGone || !volume.isWritable { return .cancelled }
         return volume.store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
@@ -214,7 +222,7 @@ private final class BlockWrite: Sendable {
 
     /// Inside the gate, on a thread that may block.
     private func mergeAndFinish(_ bytes: [UInt8], _ hold: BlockLocks.Hold) {
-        if volume.isGone { return leave(.cancelled, hold) }
+        guard volume.takes(blocks) else { return leave(.cancelled, hold) }
         if isBulk { return bytes.withUnsafeBytes { submitBulk($0, hold) } }
         if isWhole { return bytes.withUnsafeBytes { submit($0, hold) } }
         do throws(ChunkError) {
