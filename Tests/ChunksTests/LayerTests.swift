@@ -181,4 +181,16 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         #expect(runs[1].blocks.lowerBound == 1 << 18 && runs[1].blocks.count == 1)
         #expect(runs[2].blocks.upperBound <= UInt64(Limits.runsLeavesMax * Leaf.blocks))
     }
+
+    @Test func partsOfBlocksAreUnmappedOnAFullDisk() throws {
+        let volume = try make("v")
+        try write(volume, 1, sector: 0, count: 24)
+        store.counters.spaceRefused.store(true, ordering: .relaxed)
+        let refused = begin(volume, 2, sector: 1, count: 1)
+        #expect(throws: ChunkError.noSpace) { try refused.wait { store.runPending() }.get() }
+        let outcome = Box<Result<Void, ChunkError>>()
+        volume.zero(3 * 512, 16 * 512, sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+        #expect(try [2, 3, 8, 18, 19].map { try Self.sector(volume, $0) } == [1, 0, 0, 0, 1])
+    }
 }

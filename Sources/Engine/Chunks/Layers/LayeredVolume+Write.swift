@@ -13,12 +13,20 @@ extension LayeredVolume {
     package func write(
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, sink: any CompletionSink, completion: @escaping Completion
     ) {
+        write(bytes, at: offset, givesBack: false, sink: sink, completion: completion)
+    }
+
+    /// - Parameter givesBack: part of an unmapping, which goes on when the store is full.
+    private func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, givesBack: Bool, sink: any CompletionSink,
+        completion: @escaping Completion
+    ) {
         guard let blocks = blocks(offset, UInt64(bytes.count)) else {
             return sink.wake([{ completion(.failure(.cancelled)) }])
         }
         let job = BlockWrite(
-            volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: bytes.count, sink: sink,
-            completion: completion)
+            volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: bytes.count,
+            givesBack: givesBack, sink: sink, completion: completion)
         job.start(bytes)
     }
 
@@ -44,7 +52,7 @@ extension LayeredVolume {
         for edge in edges {
             let zeros = [UInt8](repeating: 0, count: edge.count)
             zeros.withUnsafeBytes {
-                write($0, at: edge.offset, sink: InlineSink.shared, completion: gathering.part)
+                write($0, at: edge.offset, givesBack: true, sink: InlineSink.shared, completion: gathering.part)
             }
         }
         if !whole.isEmpty { trim(whole, gathering.part) }
@@ -75,6 +83,13 @@ extension LayeredVolume {
         return offset / unit..<(offset + count + unit - 1) / unit
     }
 
+    /// Inside the gate: whether the blocks are still there to be written to. The volume may be gone by now, or smaller than it
+    /// was when the request was looked at: put back to a snapshot from before it grew. What would be written behind the end
+    /// would show when it grows again.
+    fileprivate func takes(_ blocks: Range<UInt64>) -> Bool {
+        !isGone && isWritable && blocks.upperBound <= byteCount / UInt64(Self.blockBytes)
+    }
+
     private func trim(_ blocks: Range<UInt64>, _ completion: @escaping Completion) {
         let isAdmitted = locks.take(blocks, .shared) { [self] hold in
             let held = VolumeHold(self, hold, records: 1)
@@ -83,13 +98,6 @@ extension LayeredVolume {
                 guard takes(blocks) else { return held.fail(.cancelled, completion) }
                 let leavesZeros = depth > 1
                 let record = Record.volumeTrim(
-    /// Inside the gate: whether the blocks are still there to be written to. The volume may be gone by now, or smaller than it
-    /// was when the request was looked at: put back to a snapshot from before it grew. What would be written behind the end
-    /// would show when it grows again.
-    fileprivate func takes(_ blocks: Range<UInt64>) -> Bool {
-        !isGone && isWritable && blocks.upperBound <= byteCount / UInt64(Self.blockBytes)
-    }
-
                     layer: head.id, firstBlock: blocks.lowerBound, count: UInt64(blocks.count),
                     leavesZeros: leavesZeros)
                 store.enqueue(
@@ -159,6 +167,7 @@ private final class BlockWrite: Sendable {
     /// Bytes before the sectors in the first block, and the sectors' own.
     private let skip: Int
     private let count: Int
+    private let givesBack: Bool
     private let sink: any CompletionSink
     private let completion: LayeredVolume.Completion
     private let change: (@Sendable (UnsafeMutableRawBufferPointer) -> Bool)?
@@ -166,14 +175,15 @@ private final class BlockWrite: Sendable {
     private static let blockBytes = Limits.volumeBlockBytes
 
     init(
-        volume: LayeredVolume, blocks: Range<UInt64>, skip: Int, count: Int, sink: any CompletionSink,
-        completion: @escaping LayeredVolume.Completion,
+        volume: LayeredVolume, blocks: Range<UInt64>, skip: Int, count: Int, givesBack: Bool = false,
+        sink: any CompletionSink, completion: @escaping LayeredVolume.Completion,
         change: (@Sendable (UnsafeMutableRawBufferPointer) -> Bool)? = nil
     ) {
         self.volume = volume
         self.blocks = blocks
         self.skip = skip
         self.count = count
+        self.givesBack = givesBack
         self.sink = sink
         self.completion = completion
         self.change = change
@@ -192,6 +202,7 @@ private final class BlockWrite: Sendable {
         if let refusal { return fail(refusal, nil) }
         guard !isBulk, let hold = volume.locks.tryTake(blocks, mode) else { return wait([UInt8](bytes)) }
         guard volume.gate.tryEnter() else { return enter([UInt8](bytes), hold) }
+        guard volume.takes(blocks) else { return leave(.cancelled, hold) }
         if isWhole { return submit(bytes, hold) }
         do throws(ChunkError) {
             if let merged = try merged(bytes, mayBlock: false) { return finish(merged, hold) }
@@ -202,10 +213,9 @@ private final class BlockWrite: Sendable {
         volume.resume { self.mergeAndFinish(copy, hold) }
     }
 
-        guard volume.takes(blocks) else { return leave(.cancelled, hold) }
     private var refusal: ChunkError? {
         if volume.isGone || !volume.isWritable { return .cancelled }
-        return volume.store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
+        return !givesBack && volume.store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
     }
 
     private func wait(_ bytes: [UInt8]) {
