@@ -173,6 +173,43 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         #expect(try store.handles(prefix: "s/").count == 20)
     }
 
+    @Test func trimmingAllOfALargeVolumeIsBoundedInMemory() throws {
+        let volume = try make("v", 1 << 40)
+        try write(volume, 1, sector: 0)
+        let outcome = Box<Result<Void, ChunkError>>()
+        volume.zero(0, 1 << 40, sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+        let overlay = store.memory.value.active
+        #expect(overlay.blocks.isEmpty && overlay.trims.values.map(\.spans.count) == [1])
+        #expect(try Self.sector(volume, 0) == 0)
+        try write(volume, 2, sector: 8)
+        store.freeze()
+        #expect(try [0, 8, 16].map { try Self.sector(volume, $0) } == [0, 2, 0])
+    }
+
+    @Test func whatIsTrimmedAboveASnapshotStaysHiddenOnItsWayThroughTheIndex() throws {
+        let volume = try make("v", 4 * Self.mebibyte)
+        for sector in stride(from: 0, to: 8192, by: 1024) { try write(volume, 1, sector: sector) }
+        try store.snapshot("v", as: "s", attributes: [])
+        for sector in stride(from: 0, to: 8192, by: 2048) { try write(volume, 2, sector: sector) }
+        let outcome = Box<Result<Void, ChunkError>>()
+        // The second half of leaf 0, leaves 1 and 2, and the first half of leaf 3.
+        volume.zero(Self.mebibyte / 2, 3 * Self.mebibyte, sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+        try write(volume, 3, sector: 3072)
+        let right: [UInt8] = [2, 0, 0, 3, 0, 0, 0, 1]
+        for _ in 0..<2 {
+            #expect(try stride(from: 0, to: 8192, by: 1024).map { try Self.sector(volume, $0) } == right)
+            store.freeze()
+            #expect(
+                try volume.runs(of: 0..<1024, max: 9).map(\.isMapped) == [true, false, true, false, true, false])
+        }
+        let snapshot = try store.volume("s", threads: nil)
+        #expect(
+            try stride(from: 0, to: 8192, by: 1024).map { try Self.sector(snapshot, $0) }
+                == Array(repeating: 1, count: 8))
+    }
+
     @Test func theFirstRunsOfALargeVolumeAreFoundInBoundedTime() throws {
         let volume = try make("v", 1 << 40)
         try write(volume, 1, sector: 1 << 21)
@@ -192,5 +229,29 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         volume.zero(3 * 512, 16 * 512, sink: InlineSink.shared) { outcome.set($0) }
         try outcome.wait { store.runPending() }.get()
         #expect(try [2, 3, 8, 18, 19].map { try Self.sector(volume, $0) } == [1, 0, 0, 0, 1])
+    }
+}
+
+@Suite struct LeafSpansTests {
+    @Test func spansAgreeWithALeafByLeafModel() {
+        for seed in 1...200 as ClosedRange<UInt64> {
+            var random = SplitMix64(seed: seed)
+            var spans = LeafSpans()
+            var model = [MapEntry?](repeating: nil, count: 64)
+            for _ in 0..<12 {
+                let start = random.below(60)
+                let leaves = start..<start + 1 + random.below(random.oneIn(3) ? 64 - start : 4)
+                let isZero = random.oneIn(2)
+                spans.insert(UInt32(leaves.lowerBound)..<UInt32(leaves.upperBound), isZero: isZero)
+                for leaf in leaves { model[leaf] = isZero ? .zero : .absent }
+                #expect((0..<64).map { spans[UInt32($0)] } == model, "seed \(seed)")
+                let gaps = zip(spans.spans, spans.spans.dropFirst())
+                #expect(
+                    gaps.allSatisfy {
+                        $0.leaves.upperBound < $1.leaves.lowerBound
+                            || $0.leaves.upperBound == $1.leaves.lowerBound && $0.isZero != $1.isZero
+                    }, "seed \(seed)")
+            }
+        }
     }
 }

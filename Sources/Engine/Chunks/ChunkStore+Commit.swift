@@ -359,7 +359,7 @@ extension ChunkStore {
         }
         let age = MonotonicClock.now() - overlayStarted.value
         let isFull =
-            overlay.operationCount >= configuration.overlayOperationsMax
+            overlay.operationCount + overlay.zeroedLeaves >= configuration.overlayOperationsMax
             || overlay.logBytes >= configuration.overlayLogBytesMax
         guard isFull || (configuration.isThreaded && age >= UInt64(Limits.overlayAgeSecondsMax) * 1_000_000_000) else {
             return

@@ -86,8 +86,8 @@ extension LayeredVolume {
                 let key = LeafKey(owner: layer.id, index: index)
                 var leaf = row ?? .whole(.absent)
                 // Whether the index holds the frozen overlay already or not: applying it again changes nothing.
-                store.memory.value.frozen?.blocks[key]?.apply(to: &leaf)
-                store.memory.value.active.blocks[key]?.apply(to: &leaf)
+                store.memory.value.frozen?.apply(key, to: &leaf)
+                store.memory.value.active.apply(key, to: &leaf)
                 resolved.fill(from: leaf)
                 if resolved.isComplete { break }
             }

@@ -84,6 +84,11 @@ final class VolumeTable: Sendable {
     ) {
         leafMutex.withLock {
             let end = firstBlock + count
+            if count / UInt64(Leaf.blocks) > UInt64(leaves.value.count) {
+                // Less to look through; what is wanted again is resolved anew.
+                let touched = UInt32(firstBlock / UInt64(Leaf.blocks))...UInt32((end - 1) / UInt64(Leaf.blocks))
+                return leaves.value.removeAll { $0.volume == volume.number && touched.contains($0.index) }
+            }
             var block = firstBlock
             while block < end {
                 let place = Int(block % UInt64(Leaf.blocks))
