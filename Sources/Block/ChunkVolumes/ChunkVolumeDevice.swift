@@ -55,8 +55,8 @@ package final class ChunkVolumeDevice: BlockDevice {
         completion: @escaping BlockCompletion
     ) {
         guard let refusal = refusal(offset, UInt64(bytes.count)) else {
-            return volume.write(bytes, at: offset, isCached: isCached(durability), sink: sink) {
-                completion($0.mapError(Self.writeFailure))
+            return volume.write(bytes, at: offset, isCached: isCached(durability), sink: sink) { [self] in
+                completion($0.mapError(writeFailure))
             }
         }
         sink.wake([{ completion(.failure(refusal)) }])
@@ -68,8 +68,8 @@ package final class ChunkVolumeDevice: BlockDevice {
     ) {
         guard let refusal = refusal(range.offset, range.count) else {
             // Blocks of zeros take no space in any case.
-            return volume.zero(range.offset, range.count, isCached: isCached(durability), sink: sink) {
-                completion($0.mapError(Self.writeFailure))
+            return volume.zero(range.offset, range.count, isCached: isCached(durability), sink: sink) { [self] in
+                completion($0.mapError(writeFailure))
             }
         }
         sink.wake([{ completion(.failure(refusal)) }])
@@ -85,11 +85,11 @@ package final class ChunkVolumeDevice: BlockDevice {
         guard !wanted.isEmpty else { return sink.wake([{ completion(.success(())) }]) }
         let left = PosixLocked<(count: Int, failure: BlockError?)>((wanted.count, nil))
         for range in wanted {
-            volume.zero(range.offset, range.count, isCached: hasWriteCache, sink: InlineSink.shared) { result in
+            volume.zero(range.offset, range.count, isCached: hasWriteCache, sink: InlineSink.shared) { [self] result in
                 let (isLast, failure) = left.withLock { state -> (Bool, BlockError?) in
                     state.count -= 1
                     if case .failure(let error) = result, state.failure == nil {
-                        state.failure = Self.writeFailure(error)
+                        state.failure = writeFailure(error)
                     }
                     return (state.count == 0, state.failure)
                 }
@@ -108,13 +108,14 @@ package final class ChunkVolumeDevice: BlockDevice {
             return sink.wake([{ completion(.failure(refusal ?? .outOfRange)) }])
         }
         volume.update(range.offset, Int(range.count), isCached: isCached(durability), sink: sink, change: change) {
-            completion($0.mapError(Self.writeFailure))
+            [self] in
+            completion($0.mapError(writeFailure))
         }
     }
 
     package func flush(sink: any CompletionSink, completion: @escaping BlockCompletion) {
         if hasWriteCache, !volume.isGone {
-            return volume.flush(sink: sink) { completion($0.mapError(Self.writeFailure)) }
+            return volume.flush(sink: sink) { [self] in completion($0.mapError(writeFailure)) }
         }
         let result: Result<Void, BlockError> = volume.isGone ? .failure(.gone) : .success(())
         sink.wake([{ completion(result) }])
@@ -128,7 +129,7 @@ package final class ChunkVolumeDevice: BlockDevice {
         do throws(ChunkError) {
             runs = try volume.runs(of: range.offset / unit..<(range.end + unit - 1) / unit, max: max)
         } catch {
-            throw Self.writeFailure(error)
+            throw writeFailure(error)
         }
         return runs.map { run in
             let start = Swift.max(run.blocks.lowerBound * unit, range.offset)
@@ -167,7 +168,7 @@ package final class ChunkVolumeDevice: BlockDevice {
     ) -> BlockError {
         switch error {
         case .corrupt, .corruptIndex, .disk: break
-        default: return Self.writeFailure(error)
+        default: return writeFailure(error)
         }
         let unit = Int(logicalBlockBytes)
         var at = 0
@@ -183,11 +184,12 @@ package final class ChunkVolumeDevice: BlockDevice {
         return .unreadable(offset: offset + UInt64(Swift.min(at, buffer.count - unit)))
     }
 
-    private static func writeFailure(_ error: ChunkError) -> BlockError {
+    private func writeFailure(_ error: ChunkError) -> BlockError {
         switch error {
         case .noSpace: .noSpace
         case .overloaded: .overloaded
-        case .cancelled: .gone
+        // Or it has another size than when the range was looked at.
+        case .cancelled: volume.isGone ? .gone : .outOfRange
         case .readOnly(.closed): .gone
         case .readOnly(.damaged), .readOnly(.logBehindIndex): .readOnly
         case .readOnly(.ioError), .readOnly(.checkpointFailed): .writeFailed

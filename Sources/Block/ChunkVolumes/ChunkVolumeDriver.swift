@@ -283,6 +283,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
         case .shrinks: .invalid("a volume gets no smaller")
         case .badSize: .invalid("a volume has whole blocks of 4 KiB, and as many bytes a logical block as its source")
         case .tooDeep: .failed("too many snapshots and copies stand on one another")
+        case .tooLarge: .failed("more volumes at once than one change takes")
         case .notAnAncestor: .invalid("the volume has moved on from that snapshot")
         case .inUse(let name): .failed("\(name) is in use")
         case .store(.noSpace): .full

@@ -10,17 +10,21 @@ final class Submission: Sendable {
     /// Told of once it is in the file, flushed or not: a write to a volume whose owner turned its write cache on.
     let isCached: Bool
     let hold: (any SubmissionHold)?
+    /// Runs under the store's memory mutex, in one step with the record's becoming visible.
+    let applied: (@Sendable () -> Void)?
     let sink: any CompletionSink
     let completion: @Sendable (Result<Void, ChunkError>) -> Void
 
     init(
         record: Record, encoded: EncodedRecord, isCached: Bool = false, hold: (any SubmissionHold)?,
+        applied: (@Sendable () -> Void)? = nil,
         sink: any CompletionSink, completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
     ) {
         self.record = record
         self.encoded = encoded
         self.isCached = isCached
         self.hold = hold
+        self.applied = applied
         self.sink = sink
         self.completion = completion
     }
@@ -307,6 +311,7 @@ extension ChunkStore {
             memoryMutex.withLock {
                 for at in start..<end {
                     applyToMemory(placed(group[at], appended, appended.payloadOffsets[at - group.startIndex]))
+                    group[at].applied?()
                 }
                 guard end == group.endIndex else { return }
                 memory.value.bytesStored += Int64(appended.totalBytes)
@@ -419,7 +424,7 @@ extension ChunkStore {
         }
         let age = MonotonicClock.now() - overlayStarted.value
         let isFull =
-            overlay.operationCount >= configuration.overlayOperationsMax
+            overlay.operationCount + overlay.zeroedLeaves >= configuration.overlayOperationsMax
             || overlay.logBytes >= configuration.overlayLogBytesMax
         guard isFull || (configuration.isThreaded && age >= UInt64(Limits.overlayAgeSecondsMax) * 1_000_000_000) else {
             return

@@ -191,6 +191,8 @@ struct RecentCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     init(limit: Int) { self.limit = limit }
 
+    var count: Int { young.count + old.count }
+
     mutating func get(_ key: Key) -> Value? {
         if let value = young[key] { return value }
         if let value = old.removeValue(forKey: key) {

@@ -57,6 +57,10 @@ package enum Limits {
     static let volumeBulkGroupBytes = 512 << 10
     /// 64 TiB: a leaf's index is 32 bits.
     package static let volumeBytesMax: UInt64 = 64 << 40
+    /// A change of the layer tree: any group has room for it.
+    static let treeRecordBytesMax = groupBytesExtra
+    /// Leaves that one call looks through for runs of blocks that are alike: 4 GiB.
+    static let runsLeavesMax = 4_096
     /// Layers that stand on one another.
     package static let layerDepthMax = 256
     package static let handleBytesMax = 255

@@ -125,6 +125,7 @@ extension ChunkStore {
                 guard let overlay else { continue }
                 strays.subtract(overlay.droppedLayers.keys)
                 for key in overlay.blocks.keys where layers[key.owner] == nil { strays.insert(key.owner) }
+                for owner in overlay.trims.keys where layers[owner] == nil { strays.insert(owner) }
             }
         }
         for problem in bad { report.note(problem) }

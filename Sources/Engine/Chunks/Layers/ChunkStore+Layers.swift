@@ -38,7 +38,14 @@ extension ChunkStore {
     /// All handles whose names begin so, sorted.
     package func handles(prefix: Bytes) throws(LayerError) -> [HandleRow] {
         try treeMutex.withLock { () throws(LayerError) in
-            var names = Set<Bytes>()
+            // Memory first: a row only moves from there to the index, and is seen in one of the two.
+            var names = memoryMutex.withLock {
+                var names = Set<Bytes>()
+                for overlay in [memory.value.active, memory.value.frozen] {
+                    for name in overlay?.handles.keys ?? [:].keys where name.hasPrefix(prefix) { names.insert(name) }
+                }
+                return names
+            }
             do throws(ChunkError) {
                 let from = IndexKey.handle(prefix)
                 let end = IndexKey.successor(ofPrefix: from)
@@ -51,11 +58,6 @@ extension ChunkStore {
                 }
             } catch {
                 throw .store(error)
-            }
-            memoryMutex.withLock {
-                for overlay in [memory.value.active, memory.value.frozen] {
-                    for name in overlay?.handles.keys ?? [:].keys where name.hasPrefix(prefix) { names.insert(name) }
-                }
             }
             var rows: [HandleRow] = []
             for name in names.sorted() { if let row = try lookUpHandle(name) { rows.append(row) } }
@@ -91,12 +93,15 @@ extension ChunkStore {
     package func snapshot(_ requests: [SnapshotRequest]) throws(LayerError) {
         try changing { () throws(LayerError) in
             var change = TreeChange(kind: .snapshot)
-            var moves: [(volume: Bytes, from: UInt64, to: UInt64)] = []
+            var moves: [VolumeMove] = []
             for request in requests.sorted(by: { $0.volume < $1.volume }) {
                 let handle = try needHandle(request.volume, .volume)
                 var head = try needLayer(handle.layer)
                 try checkNew(request.name, head.byteCount, request.attributes)
-                precondition(!moves.contains { $0.volume == request.volume })
+                precondition(!change.handles.contains { $0.name == request.volume })
+                guard !change.handles.contains(where: { $0.name == request.name }) else {
+                    throw .handleExists(request.name)
+                }
                 let next = try child(of: head)
                 head.isFrozen = true
                 // The volume's own handle moves on to the child, and the snapshot's takes its place.
@@ -108,22 +113,12 @@ extension ChunkStore {
                     moved,
                     HandleRow(name: request.name, kind: .snapshot, layer: head.id, attributes: request.attributes),
                 ]
-                moves.append((request.volume, head.id, next.id))
+                if let open = volumes.find(request.volume) {
+                    moves.append(VolumeMove(open, to: [next, head] + olderLayers(of: open)))
+                }
             }
-            guard !moves.isEmpty else { return }
-            try withGates(moves, change)
-        }
-    }
-
-    /// Closes one gate after the other, then commits.
-    private func withGates(
-        _ moves: [(volume: Bytes, from: UInt64, to: UInt64)], _ change: TreeChange, closed: Int = 0
-    ) throws(LayerError) {
-        guard closed < moves.count else { return try commit(change, needsSpace: true) }
-        let move = moves[closed]
-        try withGate(of: move.volume) { (open) throws(LayerError) in
-            try withGates(moves, change, closed: closed + 1)
-            try stand(open, on: move.to, replacing: move.from, forgetsLeaves: false)
+            guard !change.handles.isEmpty else { return }
+            try commit(change, needsSpace: true, moving: moves)
         }
     }
 
@@ -179,10 +174,10 @@ extension ChunkStore {
             let change = TreeChange(
                 kind: .clone, layers: [head, next, copy],
                 handles: [moved, HandleRow(name: name, kind: .volume, layer: copy.id, attributes: attributes)])
-            try withGate(of: volume) { (open) throws(LayerError) in
-                try commit(change, needsSpace: true)
-                try stand(open, on: next.id, replacing: head.id, forgetsLeaves: false)
-            }
+            let open = volumes.find(volume)
+            try commit(
+                change, needsSpace: true,
+                moving: open.map { [VolumeMove($0, to: [next, head] + olderLayers(of: $0))] } ?? [])
         }
     }
 
@@ -205,10 +200,10 @@ extension ChunkStore {
             moved.layer = next.id
             let change = TreeChange(
                 kind: .revert, layers: changed(layers, from: chain), dropped: dropped, handles: [moved])
-            try withGate(of: volume) { (open) throws(LayerError) in
-                try commit(change, needsSpace: true)
-                try stand(open, on: next.id, replacing: old.id, forgetsLeaves: true)
-            }
+            let older = chain.drop { $0.id != target }
+            try commit(
+                change, needsSpace: true,
+                moving: volumes.find(volume).map { [VolumeMove($0, to: [next] + older, forgetsLeaves: true)] } ?? [])
         }
     }
 
@@ -219,10 +214,10 @@ extension ChunkStore {
             guard byteCount >= head.byteCount else { throw .shrinks }
             try check(byteCount)
             head.byteCount = byteCount
-            try withGate(of: volume) { (open) throws(LayerError) in
-                try commit(TreeChange(kind: .resize, layers: [head]), needsSpace: true)
-                try stand(open, on: head.id, replacing: head.id, forgetsLeaves: false)
-            }
+            let open = volumes.find(volume)
+            try commit(
+                TreeChange(kind: .resize, layers: [head]), needsSpace: true,
+                moving: open.map { [VolumeMove($0, to: [head] + olderLayers(of: $0))] } ?? [])
         }
     }
 
@@ -238,13 +233,8 @@ extension ChunkStore {
             let dropped = drop(handle.layer, from: &layers)
             let change = TreeChange(
                 kind: .dropLayer, layers: changed(layers, from: chain), dropped: dropped, removedHandles: [name])
-            try withGate(of: name) { (open) throws(LayerError) in
-                try commit(change, needsSpace: false)
-                guard let open else { return }
-                open.vanish()
-                volumes.remove(open, head: handle.layer)
-                memoryMutex.withLock { volumes.forget(open) }
-            }
+            try commit(
+                change, needsSpace: false, moving: volumes.find(name).map { [VolumeMove($0, to: [])] } ?? [])
         }
     }
 
@@ -270,30 +260,23 @@ extension ChunkStore {
         try treeMutex.withLock(body)
     }
 
-    /// With the volume's gate closed, if it is open at all.
-    private func withGate(
-        of name: Bytes, _ body: (LayeredVolume?) throws(LayerError) -> Void
-    ) throws(LayerError) {
-        let open = volumes.find(name)
-        var closes = open?.isWritable == true
-        #if DEBUG
-            if configuration.mutant == .dropVolumeGate { closes = false }
-        #endif
-        if closes { open?.gate.close() }
-        defer { if closes { open?.gate.open() } }
-        try body(open)
+    /// The layers below an open volume's head. Nothing is read: what can fail comes before a change is in the log, or a
+    /// volume would write on into a layer that is frozen.
+    private func olderLayers(of open: LayeredVolume) -> ArraySlice<LayerRow> {
+        memoryMutex.withLock { open.lockedChain.dropFirst() }
     }
 
-    /// Moves an open volume to where the log has it now.
-    private func stand(
-        _ open: LayeredVolume?, on head: UInt64, replacing old: UInt64, forgetsLeaves: Bool
-    ) throws(LayerError) {
-        guard let open else { return }
-        let chain = try chain(from: head)
-        memoryMutex.withLock {
-            if forgetsLeaves { volumes.forget(open) }
-            if head != old { volumes.move(open, from: old, to: head) }
-            open.stand(on: chain)
+    /// Commits with the gates of these volumes closed. They stand on their new layers in the very step in which the change
+    /// is applied: nobody sees one without the other.
+    private func commit(_ change: TreeChange, needsSpace: Bool, moving moves: [VolumeMove]) throws(LayerError) {
+        var gates = moves.filter { $0.volume.isWritable }.map(\.volume.gate)
+        #if DEBUG
+            if configuration.mutant == .dropVolumeGate { gates = [] }
+        #endif
+        for gate in gates { gate.close() }
+        defer { for gate in gates { gate.open() } }
+        try commit(change, needsSpace: needsSpace) { [volumes] in
+            for move in moves { volumes.apply(move) }
         }
     }
 
@@ -337,14 +320,18 @@ extension ChunkStore {
     }
 
     /// Waits until the change is durable and in memory.
-    private func commit(_ change: TreeChange, needsSpace: Bool) throws(LayerError) {
+    private func commit(
+        _ change: TreeChange, needsSpace: Bool, applied: (@Sendable () -> Void)? = nil
+    ) throws(LayerError) {
         if needsSpace, counters.spaceRefused.load(ordering: .relaxed) { throw .store(.noSpace) }
         let record = Record.tree(change)
+        let encoded = record.encoded()
+        guard encoded.attributes.count <= Limits.treeRecordBytesMax else { throw .tooLarge }
         let outcome = Outcome()
         enqueue(
-            Submission(record: record, encoded: record.encoded(), hold: nil, sink: InlineSink.shared) {
-                outcome.set($0)
-            })
+            Submission(
+                record: record, encoded: encoded, hold: nil, applied: applied, sink: InlineSink.shared
+            ) { outcome.set($0) })
         if !configuration.isThreaded { runPending() }
         if case .failure(let error) = outcome.wait() { throw .store(error) }
     }

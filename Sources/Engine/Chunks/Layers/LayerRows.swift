@@ -92,6 +92,8 @@ package enum LayerError: Error, Sendable, Hashable {
     case badSize
     /// `Limits.layerDepthMax` layers stand on one another.
     case tooDeep
+    /// More volumes at once than one record of the log can name.
+    case tooLarge
     /// The snapshot is not one of this volume's.
     case notAnAncestor
     /// It is open, and can't change its name under those who use it.

@@ -19,14 +19,16 @@ extension LayeredVolume {
         guard try read.run(mayBlock: true) else { throw .overloaded }
     }
 
-    /// Whether each block of the range has bytes of its own in some layer, in runs from the first: at most `max` runs. May
-    /// wait for the disk.
+    /// Whether each block of the range has bytes of its own in some layer, in runs from the first: at most `max` runs, of
+    /// at most `Limits.runsLeavesMax` leaves. May wait for the disk.
     package func runs(
         of blocks: Range<UInt64>, max: Int
     ) throws(ChunkError) -> [(blocks: Range<UInt64>, isMapped: Bool)] {
         var out: [(blocks: Range<UInt64>, isMapped: Bool)] = []
         var block = blocks.lowerBound
-        while block < blocks.upperBound {
+        var leavesLeft = Limits.runsLeavesMax
+        while block < blocks.upperBound, leavesLeft > 0 {
+            leavesLeft -= 1
             let leaf = try resolve(UInt32(block / UInt64(Leaf.blocks)))
             repeat {
                 let entry = leaf[Int(block % UInt64(Leaf.blocks))]

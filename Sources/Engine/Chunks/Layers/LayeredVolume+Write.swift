@@ -16,12 +16,20 @@ extension LayeredVolume {
         _ bytes: UnsafeRawBufferPointer, at offset: UInt64, isCached: Bool = false, sink: any CompletionSink,
         completion: @escaping Completion
     ) {
+        write(bytes, at: offset, givesBack: false, isCached: isCached, sink: sink, completion: completion)
+    }
+
+    /// - Parameter givesBack: part of an unmapping, which goes on when the store is full.
+    private func write(
+        _ bytes: UnsafeRawBufferPointer, at offset: UInt64, givesBack: Bool, isCached: Bool, sink: any CompletionSink,
+        completion: @escaping Completion
+    ) {
         guard let blocks = blocks(offset, UInt64(bytes.count)) else {
             return sink.wake([{ completion(.failure(.cancelled)) }])
         }
         let job = BlockWrite(
             volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: bytes.count,
-            isCached: isCached, sink: sink, completion: completion)
+            givesBack: givesBack, isCached: isCached, sink: sink, completion: completion)
         job.start(bytes)
     }
 
@@ -55,7 +63,9 @@ extension LayeredVolume {
         for edge in edges {
             let zeros = [UInt8](repeating: 0, count: edge.count)
             zeros.withUnsafeBytes {
-                write($0, at: edge.offset, isCached: isCached, sink: InlineSink.shared, completion: gathering.part)
+                write(
+                    $0, at: edge.offset, givesBack: true, isCached: isCached, sink: InlineSink.shared,
+                    completion: gathering.part)
             }
         }
         if !whole.isEmpty { trim(whole, isCached, gathering.part) }
@@ -87,12 +97,19 @@ extension LayeredVolume {
         return offset / unit..<(offset + count + unit - 1) / unit
     }
 
+    /// Inside the gate: whether the blocks are still there to be written to. The volume may be gone by now, or smaller than it
+    /// was when the request was looked at: put back to a snapshot from before it grew. What would be written behind the end
+    /// would show when it grows again.
+    fileprivate func takes(_ blocks: Range<UInt64>) -> Bool {
+        !isGone && isWritable && blocks.upperBound <= byteCount / UInt64(Self.blockBytes)
+    }
+
     private func trim(_ blocks: Range<UInt64>, _ isCached: Bool, _ completion: @escaping Completion) {
         let isAdmitted = locks.take(blocks, .shared) { [self] hold in
             let held = VolumeHold(self, hold, records: 1)
             let isLetIn = gate.enter { [self] in
                 defer { gate.leave() }
-                guard !isGone, isWritable else { return held.fail(.cancelled, completion) }
+                guard takes(blocks) else { return held.fail(.cancelled, completion) }
                 let leavesZeros = depth > 1
                 let record = Record.volumeTrim(
                     layer: head.id, firstBlock: blocks.lowerBound, count: UInt64(blocks.count),
@@ -164,6 +181,7 @@ private final class BlockWrite: Sendable {
     /// Bytes before the sectors in the first block, and the sectors' own.
     private let skip: Int
     private let count: Int
+    private let givesBack: Bool
     private let isCached: Bool
     private let sink: any CompletionSink
     private let completion: LayeredVolume.Completion
@@ -172,7 +190,7 @@ private final class BlockWrite: Sendable {
     private static let blockBytes = Limits.volumeBlockBytes
 
     init(
-        volume: LayeredVolume, blocks: Range<UInt64>, skip: Int, count: Int, isCached: Bool,
+        volume: LayeredVolume, blocks: Range<UInt64>, skip: Int, count: Int, givesBack: Bool = false, isCached: Bool,
         sink: any CompletionSink, completion: @escaping LayeredVolume.Completion,
         change: (@Sendable (UnsafeMutableRawBufferPointer) -> Bool)? = nil
     ) {
@@ -180,6 +198,7 @@ private final class BlockWrite: Sendable {
         self.blocks = blocks
         self.skip = skip
         self.count = count
+        self.givesBack = givesBack
         self.isCached = isCached
         self.sink = sink
         self.completion = completion
@@ -200,6 +219,7 @@ private final class BlockWrite: Sendable {
         if let refusal { return fail(refusal, nil) }
         guard !isBulk, let hold = volume.locks.tryTake(blocks, mode) else { return wait([UInt8](bytes)) }
         guard volume.gate.tryEnter() else { return enter([UInt8](bytes), hold) }
+        guard volume.takes(blocks) else { return leave(.cancelled, hold) }
         if isWhole { return submit(bytes, hold) }
         do throws(ChunkError) {
             if let merged = try merged(bytes, mayBlock: false) { return finish(merged, hold) }
@@ -212,7 +232,7 @@ private final class BlockWrite: Sendable {
 
     private var refusal: ChunkError? {
         if volume.isGone || !volume.isWritable { return .cancelled }
-        return volume.store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
+        return !givesBack && volume.store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
     }
 
     private func wait(_ bytes: [UInt8]) {
@@ -229,7 +249,7 @@ private final class BlockWrite: Sendable {
 
     /// Inside the gate, on a thread that may block.
     private func mergeAndFinish(_ bytes: [UInt8], _ hold: BlockLocks.Hold) {
-        if volume.isGone { return leave(.cancelled, hold) }
+        guard volume.takes(blocks) else { return leave(.cancelled, hold) }
         if isBulk { return bytes.withUnsafeBytes { submitBulk($0, hold) } }
         if isWhole { return bytes.withUnsafeBytes { submit($0, hold) } }
         do throws(ChunkError) {

@@ -74,6 +74,8 @@ extension LayeredVolume {
             #endif
             store.memoryMutex.lock()
             defer { store.memoryMutex.unlock() }
+            // Its layers may be dropped, and their leaves on their way out of the index.
+            guard !isGone else { throw .cancelled }
             var isStale = store.memory.value.generation != generation || chain.value != layers
             #if DEBUG
                 if store.configuration.mutant == .staleLeaf { isStale = false }
@@ -84,8 +86,8 @@ extension LayeredVolume {
                 let key = LeafKey(owner: layer.id, index: index)
                 var leaf = row ?? .whole(.absent)
                 // Whether the index holds the frozen overlay already or not: applying it again changes nothing.
-                store.memory.value.frozen?.blocks[key]?.apply(to: &leaf)
-                store.memory.value.active.blocks[key]?.apply(to: &leaf)
+                store.memory.value.frozen?.apply(key, to: &leaf)
+                store.memory.value.active.apply(key, to: &leaf)
                 resolved.fill(from: leaf)
                 if resolved.isComplete { break }
             }

@@ -1,18 +1,8 @@
 import Primitives
 
-/// What the log has done to one leaf of a layer's map since the index was written: entries for some of its 256 blocks, and
-/// what becomes of the others. Applying it twice is applying it once.
+/// What the log has done to one leaf of a layer's map since the index was written, or the leaf was trimmed: entries for some
+/// of its 256 blocks. Applying it twice is applying it once.
 struct LeafPatch: Sendable {
-    enum Base: UInt8, Sendable {
-        /// The other blocks are as they were.
-        case unchanged
-        /// They read as zeros now.
-        case zero
-        /// The layer says nothing of them now.
-        case absent
-    }
-
-    private(set) var base = Base.unchanged
     /// Sorted by block.
     private(set) var entries: [(block: UInt8, entry: MapEntry)] = []
 
@@ -35,17 +25,7 @@ struct LeafPatch: Sendable {
         }
     }
 
-    mutating func setAll(_ base: Base) {
-        self.base = base
-        entries = []
-    }
-
     func apply(to leaf: inout Leaf) {
-        switch base {
-        case .unchanged: break
-        case .zero: leaf = .whole(.zero)
-        case .absent: leaf = .whole(.absent)
-        }
         for (block, entry) in entries { leaf[Int(block)] = entry }
     }
 }

@@ -31,19 +31,20 @@ final class VolumeTable: Sendable {
         }
     }
 
-    func remove(_ volume: LayeredVolume, head: UInt64) {
+    /// Under the store's memory mutex.
+    func apply(_ move: VolumeMove) {
+        let volume = move.volume
+        let old = volume.lockedChain[0].id
         mutex.withLock {
-            open.value.byName[volume.name] = nil
-            open.value.byHead[head] = nil
+            if volume.isWritable { open.value.byHead[old] = nil }
+            if let head = move.chain.first {
+                if volume.isWritable { open.value.byHead[head.id] = volume }
+            } else {
+                open.value.byName[volume.name] = nil
+            }
         }
-    }
-
-    /// A volume stands on another head now.
-    func move(_ volume: LayeredVolume, from: UInt64, to: UInt64) {
-        mutex.withLock {
-            open.value.byHead[from] = nil
-            open.value.byHead[to] = volume
-        }
+        if move.forgetsLeaves || move.chain.isEmpty { forget(volume) }
+        if move.chain.isEmpty { volume.vanish() } else { volume.stand(on: move.chain) }
     }
 
     // MARK: Leaves
@@ -60,7 +61,7 @@ final class VolumeTable: Sendable {
     /// Under the store's memory mutex.
     func put(_ id: LeafID, _ leaf: Leaf) { leafMutex.withLock { leaves.value.set(id, ResolvedLeaf(leaf)) } }
 
-    func forget(_ volume: LayeredVolume) {
+    private func forget(_ volume: LayeredVolume) {
         leafMutex.withLock { leaves.value.removeAll(where: { $0.volume == volume.number }) }
     }
 
@@ -83,6 +84,11 @@ final class VolumeTable: Sendable {
     ) {
         leafMutex.withLock {
             let end = firstBlock + count
+            if count / UInt64(Leaf.blocks) > UInt64(leaves.value.count) {
+                // Less to look through; what is wanted again is resolved anew.
+                let touched = UInt32(firstBlock / UInt64(Leaf.blocks))...UInt32((end - 1) / UInt64(Leaf.blocks))
+                return leaves.value.removeAll { $0.volume == volume.number && touched.contains($0.index) }
+            }
             var block = firstBlock
             while block < end {
                 let place = Int(block % UInt64(Leaf.blocks))
@@ -94,5 +100,20 @@ final class VolumeTable: Sendable {
                 block += UInt64(run)
             }
         }
+    }
+}
+
+/// Where an open volume stands once a change of the tree is applied.
+struct VolumeMove: Sendable {
+    let volume: LayeredVolume
+    /// The head first; empty: the volume is no more.
+    let chain: [LayerRow]
+    /// What was seen through the old head is not what is seen through the new one.
+    let forgetsLeaves: Bool
+
+    init(_ volume: LayeredVolume, to chain: [LayerRow], forgetsLeaves: Bool = false) {
+        self.volume = volume
+        self.chain = chain
+        self.forgetsLeaves = forgetsLeaves
     }
 }

@@ -49,9 +49,13 @@ final class Overlay: @unchecked Sendable {
     private(set) var droppedLayers: [UInt64: UInt32] = [:]
     /// nil: removed.
     private(set) var handles: [Bytes: HandleRow?] = [:]
+    /// Whole leaves that were trimmed, by layer; what `blocks` says of them came later.
+    private(set) var trims: [UInt64: LeafSpans] = [:]
     private(set) var blocks: [LeafKey: LeafPatch] = [:]
 
     private(set) var operationCount = 0
+    /// Whole leaves that were trimmed above an older layer: each takes a row in the index.
+    private(set) var zeroedLeaves = 0
     private(set) var logBytes = 0
     /// Where the last group in it ended; nil while empty.
     private(set) var position: IndexPosition?
@@ -132,17 +136,20 @@ final class Overlay: @unchecked Sendable {
             #else
                 let entry: MapEntry = leavesZeros ? .zero : .absent
             #endif
+            let unit = UInt64(Leaf.blocks)
             let end = firstBlock + count
+            let whole = (firstBlock + unit - 1) / unit..<max((firstBlock + unit - 1) / unit, end / unit)
+            if !whole.isEmpty { trim(layer, UInt32(whole.lowerBound)..<UInt32(whole.upperBound), entry) }
             var block = firstBlock
             while block < end {
-                let place = Int(block % UInt64(Leaf.blocks))
-                let count = Int(min(end - block, UInt64(Leaf.blocks - place)))
+                if whole.contains(block / unit) {
+                    block = whole.upperBound * unit
+                    continue
+                }
+                let place = Int(block % unit)
+                let count = Int(min(end - block, unit - UInt64(place)))
                 change(layer, block) { patch in
-                    if count == Leaf.blocks {
-                        patch.setAll(entry.isZero ? .zero : .absent)
-                    } else {
-                        for i in 0..<count { patch.set(place + i, entry) }
-                    }
+                    for i in 0..<count { patch.set(place + i, entry) }
                 }
                 block += UInt64(count)
             }
@@ -157,11 +164,28 @@ final class Overlay: @unchecked Sendable {
             #if DEBUG
                 if mutant == .keepDroppedBlocks { droppedLayers = [:] }
             #endif
-            if !change.dropped.isEmpty, !blocks.isEmpty {
+            if !change.dropped.isEmpty {
                 let gone = Set(change.dropped.map(\.id))
-                blocks = blocks.filter { !gone.contains($0.key.owner) }
+                for id in gone { trims[id] = nil }
+                if !blocks.isEmpty { blocks = blocks.filter { !gone.contains($0.key.owner) } }
             }
         }
+    }
+
+    private func trim(_ layer: UInt64, _ leaves: Range<UInt32>, _ entry: MapEntry) {
+        trims[layer, default: LeafSpans()].insert(leaves, isZero: entry.isZero)
+        if leaves.count < blocks.count {
+            for index in leaves { blocks[LeafKey(owner: layer, index: index)] = nil }
+        } else if !blocks.isEmpty {
+            blocks = blocks.filter { $0.key.owner != layer || !leaves.contains($0.key.index) }
+        }
+        if entry.isZero { zeroedLeaves += leaves.count }
+    }
+
+    /// What this overlay has done to a leaf of a layer's map. Applying it twice is applying it once.
+    func apply(_ key: LeafKey, to leaf: inout Leaf) {
+        if let entry = trims[key.owner]?[key.index] { leaf = .whole(entry) }
+        blocks[key]?.apply(to: &leaf)
     }
 
     private func change(_ layer: UInt64, _ block: UInt64, _ body: (inout LeafPatch) -> Void) {
@@ -333,11 +357,14 @@ extension Overlay {
                 try transaction.delete(key)
             }
         }
+        for owner in trims.keys.sorted() {
+            for span in trims[owner]!.spans { try write(span, of: owner, transaction, seal) }
+        }
         for leaf in blocks.keys.sorted() {
             let key = IndexKey.block(leaf)
             let patch = blocks[leaf]!
             var whole = Leaf.whole(.absent)
-            if patch.base == .unchanged, let older = try read(key, transaction, seal, { $0.getRest() }) {
+            if let older = try read(key, transaction, seal, { $0.getRest() }) {
                 do throws(ChunkError) {
                     whole = try Leaf(older)
                 } catch {
@@ -356,6 +383,20 @@ extension Overlay {
             try writeSwept(id, from: 0, to: droppedLayers[id]!, transaction, seal)
         }
         try sweep(transaction, seal)
+    }
+
+    private func write(
+        _ span: LeafSpans.Span, of owner: UInt64, _ transaction: any IndexTransaction, _ seal: RowSeal
+    ) throws(IndexError) {
+        try transaction.deleteRange(
+            from: IndexKey.block(LeafKey(owner: owner, index: span.leaves.lowerBound)),
+            to: IndexKey.block(LeafKey(owner: owner, index: span.leaves.upperBound)))
+        guard span.isZero else { return }
+        let zeros = Leaf.whole(.zero).encoded()
+        for index in span.leaves {
+            let key = IndexKey.block(LeafKey(owner: owner, index: index))
+            try transaction.put(key, seal.seal(zeros, key: key))
+        }
     }
 
     /// Removes leaves of dropped layers, some at each checkpoint: a volume of any size is deleted at once, and its map goes by

@@ -1,0 +1,257 @@
+import Disks
+import Primitives
+import Synchronization
+import Testing
+
+@testable import Chunks
+
+/// An index that does something behind a read of a range, or answers no more, when a test says so.
+private final class HookedIndex: IndexStore, @unchecked Sendable {
+    // SAFETY: `inner` is safe for threads; the rest is touched by the one thread of these tests.
+    private let inner = SimulatedIndex()
+    var behindRange: (() -> Void)?
+    var failsReads = false
+
+    func position() throws(IndexError) -> IndexPosition? { try inner.position() }
+
+    func apply(
+        _ position: IndexPosition, _ body: (any IndexTransaction) throws(IndexError) -> Void
+    ) throws(IndexError) { try inner.apply(position, body) }
+
+    func checkpoint() throws(IndexError) { try inner.checkpoint() }
+    func get(_ key: [UInt8]) throws(IndexError) -> [UInt8]? { try inner.get(key) }
+
+    func getWithLSN(_ key: [UInt8]) throws(IndexError) -> (value: [UInt8]?, lsn: UInt64) {
+        if failsReads { throw IndexError("the disk does not answer") }
+        return try inner.getWithLSN(key)
+    }
+
+    func range(
+        from: [UInt8], to: [UInt8]?, reverse: Bool, limit: Int
+    ) throws(IndexError) -> (rows: [(key: [UInt8], value: [UInt8])], lsn: UInt64) {
+        let page = try inner.range(from: from, to: to, reverse: reverse, limit: limit)
+        let hook = behindRange
+        behindRange = nil
+        hook?()
+        return page
+    }
+
+    func close() {}
+
+    struct Opener: IndexOpener {
+        let index: HookedIndex
+        let copies = 1
+        func open(copy: Int) throws(IndexError) -> any IndexStore { index }
+        func setAside(copy: Int) throws(IndexError) {}
+    }
+}
+
+/// What volumes must do when something comes between; each of these failed once.
+@Suite struct LayerTests {
+    private let index = HookedIndex()
+    private let store: ChunkStore
+
+    init() throws {
+        store = try ChunkStore.open(
+            disk: SimulatedDisk(), indexes: HookedIndex.Opener(index: index), configuration: StoreRig.configuration()
+        ) { count in (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) } }
+    }
+
+    private static let mebibyte: UInt64 = 1 << 20
+
+    private func make(_ name: Bytes, _ byteCount: UInt64 = mebibyte) throws -> LayeredVolume {
+        try store.createVolume(name, byteCount: byteCount, attributes: [])
+        return try store.volume(name, threads: nil)
+    }
+
+    /// Submitted, not committed.
+    @discardableResult
+    private func begin(
+        _ volume: LayeredVolume, _ byte: UInt8, sector: Int, count: Int = 8, then: @escaping @Sendable () -> Void = {}
+    ) -> Box<Result<Void, ChunkError>> {
+        let box = Box<Result<Void, ChunkError>>()
+        [UInt8](repeating: byte, count: count * 512).withUnsafeBytes {
+            volume.write($0, at: UInt64(sector * 512), sink: InlineSink.shared) { result in
+                then()
+                box.set(result)
+            }
+        }
+        return box
+    }
+
+    private func write(_ volume: LayeredVolume, _ byte: UInt8, sector: Int, count: Int = 8) throws {
+        try begin(volume, byte, sector: sector, count: count).wait { store.runPending() }.get()
+    }
+
+    private static func sector(_ volume: LayeredVolume, _ sector: Int) throws -> UInt8 {
+        var bytes = [UInt8](repeating: 0xEE, count: 512)
+        try bytes.withUnsafeMutableBytes { try volume.read(at: UInt64(sector * 512), into: $0) }
+        return bytes[0]
+    }
+
+    @Test func aWriteThatARevertOvertookDoesNotLandBehindTheVolumesEnd() throws {
+        let volume = try make("v")
+        try store.snapshot("v", as: "s", attributes: [])
+        try store.resize("v", to: 2 * Self.mebibyte)
+        // A part of a block has it alone until it is applied, which the revert's own commit does, its gate closed.
+        let first = begin(volume, 1, sector: 2049, count: 1)
+        let second = begin(volume, 2, sector: 2048)
+        let trim = Box<Result<Void, ChunkError>>()
+        volume.zero(Self.mebibyte + 3584, 8192, sink: InlineSink.shared) { trim.set($0) }
+        try store.revert("v", to: "s")
+        try first.wait { store.runPending() }.get()
+        #expect(throws: ChunkError.cancelled) { try second.wait { store.runPending() }.get() }
+        #expect(throws: ChunkError.cancelled) { try trim.wait { store.runPending() }.get() }
+        try store.resize("v", to: 2 * Self.mebibyte)
+        #expect(try Self.sector(volume, 2048) == 0)
+        #expect(try Self.sector(volume, 2049) == 0)
+        #expect(volume.locks.count == 0)
+    }
+
+    @Test func aVolumeShowsWhatItHeldBeforeARevertOrTheSnapshotAndNothingBetween() throws {
+        let volume = try make("v")
+        try write(volume, 1, sector: 0)
+        try store.snapshot("v", as: "s", attributes: [])
+        try write(volume, 2, sector: 0)
+        store.freeze()
+        try write(volume, 3, sector: 0)
+        let seen = Box<UInt8?>()
+        let other = begin(volume, 9, sector: 64) { seen.set(try? Self.sector(volume, 0)) }
+        try store.revert("v", to: "s")
+        try other.wait { store.runPending() }.get()
+        #expect(seen.value == 1 || seen.value == 3)
+        #expect(try Self.sector(volume, 0) == 1)
+    }
+
+    @Test func aVolumeThatIsRemovedIsReadRightlyOrNotAtAll() throws {
+        let volume = try make("v")
+        try write(volume, 2, sector: 0)
+        store.freeze()
+        try write(volume, 3, sector: 0)
+        let seen = Box<UInt8?>()
+        let other = begin(volume, 9, sector: 64) { seen.set(try? Self.sector(volume, 0)) }
+        try store.removeHandle("v")
+        try other.wait { store.runPending() }.get()
+        #expect(seen.value == .some(nil) || seen.value == 3)
+        #expect(throws: ChunkError.cancelled) { try Self.sector(volume, 0) }
+    }
+
+    @Test func aSnapshotThatWasTakenStaysAsItIsThoughTheIndexCannotBeRead() throws {
+        let volume = try make("v")
+        try write(volume, 1, sector: 0)
+        try store.snapshot("v", as: "old", attributes: [])
+        try write(volume, 2, sector: 0)
+        #expect(try Self.sector(volume, 0) == 2)
+        store.freeze()
+        // From the moment in which the snapshot is durable on.
+        let other = begin(volume, 9, sector: 64) { [index] in index.failsReads = true }
+        do {
+            try store.snapshot("v", as: "s", attributes: [])
+        } catch LayerError.store {}
+        try other.wait { store.runPending() }.get()
+        index.failsReads = false
+        try #require(try store.handle("s") != nil)
+        try write(volume, 3, sector: 0)
+        #expect(try Self.sector(store.volume("s", threads: nil), 0) == 2)
+        #expect(try Self.sector(volume, 0) == 3)
+    }
+
+    @Test func namesOnTheirWayToTheIndexAreListed() throws {
+        _ = try make("v")
+        index.behindRange = { [store] in store.freeze() }
+        #expect(try store.handles(prefix: Bytes([UInt8]())).map(\.name) == ["v"])
+    }
+
+    @Test func aChangeOfTheTreeThatIsNoRecordIsRefused() throws {
+        let attributes = [UInt8](repeating: 1, count: Limits.handleAttributesMax)
+        let names = (0..<100).map { Bytes("v\($0)") }
+        for name in names { try store.createVolume(name, byteCount: Self.mebibyte, attributes: attributes) }
+        let requests = names.map { SnapshotRequest(volume: $0, name: Bytes("s/\($0.string)"), attributes: attributes) }
+        #expect(throws: LayerError.tooLarge) { try store.snapshot(requests) }
+        #expect(try store.handles(prefix: "s/").isEmpty)
+        try store.snapshot(Array(requests.prefix(20)))
+        #expect(try store.handles(prefix: "s/").count == 20)
+    }
+
+    @Test func trimmingAllOfALargeVolumeIsBoundedInMemory() throws {
+        let volume = try make("v", 1 << 40)
+        try write(volume, 1, sector: 0)
+        let outcome = Box<Result<Void, ChunkError>>()
+        volume.zero(0, 1 << 40, sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+        let overlay = store.memory.value.active
+        #expect(overlay.blocks.isEmpty && overlay.trims.values.map(\.spans.count) == [1])
+        #expect(try Self.sector(volume, 0) == 0)
+        try write(volume, 2, sector: 8)
+        store.freeze()
+        #expect(try [0, 8, 16].map { try Self.sector(volume, $0) } == [0, 2, 0])
+    }
+
+    @Test func whatIsTrimmedAboveASnapshotStaysHiddenOnItsWayThroughTheIndex() throws {
+        let volume = try make("v", 4 * Self.mebibyte)
+        for sector in stride(from: 0, to: 8192, by: 1024) { try write(volume, 1, sector: sector) }
+        try store.snapshot("v", as: "s", attributes: [])
+        for sector in stride(from: 0, to: 8192, by: 2048) { try write(volume, 2, sector: sector) }
+        let outcome = Box<Result<Void, ChunkError>>()
+        // The second half of leaf 0, leaves 1 and 2, and the first half of leaf 3.
+        volume.zero(Self.mebibyte / 2, 3 * Self.mebibyte, sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+        try write(volume, 3, sector: 3072)
+        let right: [UInt8] = [2, 0, 0, 3, 0, 0, 0, 1]
+        for _ in 0..<2 {
+            #expect(try stride(from: 0, to: 8192, by: 1024).map { try Self.sector(volume, $0) } == right)
+            store.freeze()
+            #expect(
+                try volume.runs(of: 0..<1024, max: 9).map(\.isMapped) == [true, false, true, false, true, false])
+        }
+        let snapshot = try store.volume("s", threads: nil)
+        #expect(
+            try stride(from: 0, to: 8192, by: 1024).map { try Self.sector(snapshot, $0) }
+                == Array(repeating: 1, count: 8))
+    }
+
+    @Test func theFirstRunsOfALargeVolumeAreFoundInBoundedTime() throws {
+        let volume = try make("v", 1 << 40)
+        try write(volume, 1, sector: 1 << 21)
+        let runs = try volume.runs(of: 0..<1 << 28, max: 16)
+        #expect(runs.map(\.isMapped) == [false, true, false])
+        #expect(runs[1].blocks.lowerBound == 1 << 18 && runs[1].blocks.count == 1)
+        #expect(runs[2].blocks.upperBound <= UInt64(Limits.runsLeavesMax * Leaf.blocks))
+    }
+
+    @Test func partsOfBlocksAreUnmappedOnAFullDisk() throws {
+        let volume = try make("v")
+        try write(volume, 1, sector: 0, count: 24)
+        store.counters.spaceRefused.store(true, ordering: .relaxed)
+        let refused = begin(volume, 2, sector: 1, count: 1)
+        #expect(throws: ChunkError.noSpace) { try refused.wait { store.runPending() }.get() }
+        let outcome = Box<Result<Void, ChunkError>>()
+        volume.zero(3 * 512, 16 * 512, sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+        #expect(try [2, 3, 8, 18, 19].map { try Self.sector(volume, $0) } == [1, 0, 0, 0, 1])
+    }
+}
+
+@Suite struct LeafSpansTests {
+    @Test func spansAgreeWithALeafByLeafModel() {
+        for seed in 1...200 as ClosedRange<UInt64> {
+            var random = SplitMix64(seed: seed)
+            var spans = LeafSpans()
+            var model = [MapEntry?](repeating: nil, count: 64)
+            for _ in 0..<12 {
+                let start = random.below(60)
+                let leaves = start..<start + 1 + random.below(random.oneIn(3) ? 64 - start : 4)
+                let isZero = random.oneIn(2)
+                spans.insert(UInt32(leaves.lowerBound)..<UInt32(leaves.upperBound), isZero: isZero)
+                for leaf in leaves { model[leaf] = isZero ? .zero : .absent }
+                #expect((0..<64).map { spans[UInt32($0)] } == model, "seed \(seed)")
+                let gaps = zip(spans.spans, spans.spans.dropFirst())
+                #expect(
+                    gaps.allSatisfy {
+                        $0.leaves.upperBound < $1.leaves.lowerBound
+                            || $0.leaves.upperBound == $1.leaves.lowerBound && $0.isZero != $1.isZero
+                    }, "seed \(seed)")
+            }
+        }
+    }
+}
