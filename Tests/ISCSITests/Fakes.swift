@@ -16,7 +16,8 @@ final class FakeUnit: LogicalUnitSource {
         var held: [@Sendable () -> Void] = []
         var executed: [SCSICommand] = []
         var attached: [InitiatorPort] = []
-        var aborts: [@Sendable () -> Void] = []
+        var aborts: [TaskAbort] = []
+        var readers = 0
         var detached = 0
         var resets = 0
         var clears = 0
@@ -26,8 +27,11 @@ final class FakeUnit: LogicalUnitSource {
 
     let state = PosixLocked(State())
 
-    func attach(initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void) -> any Nexus {
+    func attach(
+        initiator: InitiatorPort, target: TargetPort, isReadOnly: Bool, abort: @escaping TaskAbort
+    ) -> any Nexus {
         state.withLock {
+            if isReadOnly { $0.readers += 1 }
             $0.attached.append(initiator)
             $0.aborts.append(abort)
         }

@@ -31,19 +31,23 @@ final class Rig: Sendable {
     deinit { threads.stop() }
 
     /// A session whose unit attention of power-on was told already.
-    func session(_ number: UInt64 = 1, port: UInt16 = 1, abort: @escaping @Sendable () -> Void = {}) -> Session {
-        let session = newSession(number, port: port, abort: abort)
+    func session(
+        _ number: UInt64 = 1, port: UInt16 = 1, isReadOnly: Bool = false, abort: @escaping TaskAbort = { $0() }
+    ) -> Session {
+        let session = newSession(number, port: port, isReadOnly: isReadOnly, abort: abort)
         _ = session.run([0, 0, 0, 0, 0, 0])
         return session
     }
 
-    func newSession(_ number: UInt64 = 1, port: UInt16 = 1, abort: @escaping @Sendable () -> Void = {}) -> Session {
+    func newSession(
+        _ number: UInt64 = 1, port: UInt16 = 1, isReadOnly: Bool = false, abort: @escaping TaskAbort = { $0() }
+    ) -> Session {
         Session(
             self,
             unit.attach(
                 initiator: InitiatorPort(name: "iqn.2026-01.test:host\(number)", isid: 0x8000_0000_0000 + number),
                 target: TargetPort(name: "iqn.2026-01.test:target\(port)", portalGroupTag: 1, relativeID: port),
-                abort: abort))
+                isReadOnly: isReadOnly, abort: abort))
     }
 }
 

@@ -76,7 +76,8 @@ extension Connection {
             case (let a?, let b?): a.matches(b)
             default: false
             }
-        return isSameAccount && Set(target.units.values.map { ObjectIdentifier($0) }) == handle?.units
+        return isSameAccount && target.isReadOnly == proven.isReadOnly
+            && Set(target.units.values.map { ObjectIdentifier($0) }) == handle?.units
     }
 
     private func attach(to target: ISCSITarget, initiator: String, isid: UInt64) {
@@ -88,8 +89,11 @@ extension Connection {
         for (number, source) in target.units where Int(number) < ISCSILimits.unitsMax {
             let identity = ObjectIdentifier(source)
             // The unit keeps this as long as the nexus is attached, and the inbox keeps nothing of the connection.
-            let nexus = source.attach(initiator: InitiatorPort(name: initiator, isid: isid), target: port) { [inbox] in
-                inbox.post(.preempted(identity))
+            let nexus = source.attach(
+                initiator: InitiatorPort(name: initiator, isid: isid), target: port, isReadOnly: target.isReadOnly
+            ) { [inbox] done in
+                // A connection that is gone has no commands.
+                if !inbox.post(.preempted(identity, done: done)) { done() }
             }
             units[Int(number)] = AttachedUnit(nexus: nexus, identity: identity)
         }

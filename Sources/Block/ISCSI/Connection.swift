@@ -273,10 +273,15 @@ final class Connection: @unchecked Sendable {
                 done: .elsewhere(notify, management))
         case .abortedElsewhere(let management):
             managementStep(management)
-        case .preempted(let identity):
-            abortTasks(where: { unit($0.lun)?.identity == identity }, done: nil)
+        case .preempted(let identity, let done):
+            // A PERSISTENT RESERVE OUT touches no block, and may itself wait for the one that preempts.
+            abortTasks(
+                where: { unit($0.lun)?.identity == identity && $0.command.cdb[0] != Self.reserveOut },
+                done: .preempted(done))
         }
     }
+
+    private static let reserveOut: UInt8 = 0x5f
 
     private func keepAlive(_ isDue: (UInt64, UInt64) -> Bool) {
         let interval = context.configuration.keepaliveMilliseconds

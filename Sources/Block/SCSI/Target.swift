@@ -100,6 +100,9 @@ package struct TargetPort: Sendable, Hashable {
     }
 }
 
+/// Aborts the tasks of one nexus; calls what it is given, on any thread, when none of them runs any more.
+package typealias TaskAbort = @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
+
 /// One initiator port's way to one logical unit: the unit of unit attentions, reservations and task sets.
 ///
 /// A transport makes one for each session from `LogicalUnit.attach`, calls it from any thread, and ends it with `detach`.
