@@ -17,8 +17,10 @@ import Testing
     @Test func anAbortedCommandThatRunsIsWaitedForAndNotAnswered() throws {
         let bench = Bench()
         let (initiator, tag) = try holding(bench)
+        #expect(initiator.memory.connection.tasks[tag]?.isGivenUp == false)
         initiator.send(initiator.management(1, referenced: tag))
         #expect(initiator.receive() == nil)
+        #expect(initiator.memory.connection.tasks[tag]?.isGivenUp == true)
         bench.unit.release()
         bench.settle()
         let answer = try #require(initiator.receive())

@@ -92,8 +92,11 @@ final class Session: Sendable {
         start(cdb, dataOut, expects: expects, lun: lun).wait()
     }
 
-    func start(_ cdb: [UInt8], _ dataOut: [UInt8] = [], expects: Int = 16 << 20, lun: UInt64 = 0) -> Pending {
-        let pending = Pending()
+    /// - Parameter isGivenUp: the initiator has aborted it by the time it starts.
+    func start(
+        _ cdb: [UInt8], _ dataOut: [UInt8] = [], expects: Int = 16 << 20, lun: UInt64 = 0, isGivenUp: Bool = false
+    ) -> Pending {
+        let pending = Pending(isGivenUp: isGivenUp)
         let command = SCSICommand(
             cdb: cdb, lun: lun, attribute: .simple, dataOutExpected: dataOut.count, dataInExpected: expects)
         let response = dataOut.withUnsafeBytes {
@@ -108,9 +111,11 @@ final class Session: Sendable {
 
 /// A command under way.
 final class Pending: Sendable {
-    let buffer = TestBuffer()
+    let buffer: TestBuffer
     private let mutex = PosixMutex()
     private let result = PosixGuarded<SCSIResponse?>(nil)
+
+    init(isGivenUp: Bool) { buffer = TestBuffer(isGivenUp: isGivenUp) }
 
     func finish(_ response: SCSIResponse) {
         mutex.withLock {
@@ -136,6 +141,9 @@ final class Pending: Sendable {
 /// Memory for data-in that knows how it was asked for.
 final class TestBuffer: DataInBuffer {
     private let memory = PosixLocked<UnsafeMutableRawBufferPointer?>(nil)
+    let isGivenUp: Bool
+
+    init(isGivenUp: Bool) { self.isGivenUp = isGivenUp }
 
     func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer {
         precondition(count > 0 && count <= SCSILimits.dataInBytesMax, "reserve(\(count))")

@@ -36,6 +36,9 @@ package protocol DataInBuffer: AnyObject, Sendable {
     /// Memory for exactly `count` bytes (at most `SCSILimits.dataInBytesMax`), uninitialised, valid until the command has completed and
     /// its data was sent. Asked for at most once for a command, on any thread.
     func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer
+    /// Nobody waits for the command's answer any more: of one that takes many steps, those that have not begun may be left
+    /// out. Asked on any thread.
+    var isGivenUp: Bool { get }
 }
 
 /// How a command ended.
