@@ -263,7 +263,7 @@ extension Session {
         let one = rig.session(1)
         _ = rig.session(1, port: 2)
         let two = rig.session(2, port: 2)
-        let text = Array("iqn.2026-01.test:host2".utf8) + [0, 0]
+        let text = Array("iqn.2026-01.Test:HOST2".utf8) + [0, 0]
         let id: [UInt8] = [0x05, 0] + be(UInt16(text.count)) + text
         let list = Make.reserveList(0, k1, flags: 0x08 | 0x04) + be(UInt32(id.count)) + id
         #expect(one.run(Make.reserveOut(0x06, length: UInt32(list.count)), list).failed(5, 0x2600))
