@@ -82,7 +82,7 @@ struct Login {
         do throws(Status) {
             return try take(header, data, now: now)
         } catch {
-            if error == .authenticationFailure { context.throttle.failed(address, now: now) }
+            if error == .authenticationFailure { context.throttle.failed(origin, now: now) }
             return .refuse(error)
         }
     }
@@ -168,10 +168,11 @@ struct Login {
         isDiscovery ? context.provider.discoveryNeedsAuthentication : target?.account != nil
     }
 
+    private var origin: LoginThrottle.Origin { LoginThrottle.Origin(address: address, target: targetName) }
+
     /// Understands who wants what: the keys of the first text.
     private mutating func open(_ pairs: [(key: String, value: String)], now: UInt64) throws(Status) {
         func value(_ key: String) -> String? { pairs.first { $0.key == key }?.value }
-        guard context.throttle.allows(address, now: now) else { throw .serviceUnavailable }
         guard let name = value("InitiatorName") else { throw .missingParameter }
         guard let name = Self.normalized(name) else { throw .initiatorError }
         initiatorName = name
@@ -189,6 +190,7 @@ struct Login {
             targetName = wanted
             target = found
         }
+        guard context.throttle.allows(origin, now: now) else { throw .serviceUnavailable }
         if let identity, identity.tsih != 0 {
             // Another connection for a session, where one is all that a session has (MaxConnections).
             let isKnown = context.sessions.contains(
