@@ -125,6 +125,7 @@ final class FakeProvider: TargetProvider {
         var targets: [String: ISCSITarget] = [:]
         var discoveryAccounts: [String: CHAPAccount] = [:]
         var discoveryNeedsAuthentication = false
+        var knowsAllTargets = true
         /// By CHAP name, or "" for none.
         var visible: [String: [String]] = [:]
     }
@@ -132,6 +133,7 @@ final class FakeProvider: TargetProvider {
     let state = PosixLocked(State())
 
     func target(named name: String) -> ISCSITarget? { state.withLock { $0.targets[name] } }
+    var knowsAllTargets: Bool { state.withLock { $0.knowsAllTargets } }
     var discoveryNeedsAuthentication: Bool { state.withLock { $0.discoveryNeedsAuthentication } }
     func discoveryAccount(named name: String) -> CHAPAccount? { state.withLock { $0.discoveryAccounts[name] } }
     func visibleTargets(to initiator: DiscoveringInitiator) -> [String] {

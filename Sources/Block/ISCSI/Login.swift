@@ -55,6 +55,8 @@ struct Login {
     private(set) var identity: Identity?
     private(set) var initiatorName = ""
     private(set) var targetName = ""
+    /// What it asked for, whether there is such a target or not.
+    private(set) var wantedName = ""
     private(set) var isDiscovery = false
     private(set) var target: ISCSITarget?
     /// The CHAP name that was proven.
@@ -183,8 +185,10 @@ struct Login {
         }
         if !isDiscovery {
             guard let wanted = value("TargetName") else { throw .missingParameter }
-            guard let wanted = Self.normalized(wanted), let found = context.provider.target(named: wanted) else {
-                throw .notFound
+            let name = Self.normalized(wanted)
+            wantedName = name ?? ""
+            guard let wanted = name, let found = context.provider.target(named: wanted) else {
+                throw context.provider.knowsAllTargets ? .notFound : .serviceUnavailable
             }
             if let allowed = found.allowedInitiators, !allowed.contains(initiatorName) { throw .authorizationFailure }
             targetName = wanted

@@ -8,6 +8,10 @@ package protocol TargetProvider: AnyObject, Sendable {
     /// that one that was taken away meanwhile is found missing: take it away first, then call `endSessions(target:)`.
     func target(named name: String) -> ISCSITarget?
 
+    /// False while targets are still being opened: one that isn't there is told as unavailable for now, since initiators
+    /// give up on what can't be found.
+    var knowsAllTargets: Bool { get }
+
     /// Whether discovery sessions have to authenticate. If not, they see what `visibleTargets` answers for no account.
     var discoveryNeedsAuthentication: Bool { get }
 
@@ -17,6 +21,10 @@ package protocol TargetProvider: AnyObject, Sendable {
     /// The targets that this initiator may log in to, in a stable order, at most
     /// `ISCSILimits.discoveredTargetsMax`.
     func visibleTargets(to initiator: DiscoveringInitiator) -> [String]
+}
+
+extension TargetProvider {
+    package var knowsAllTargets: Bool { true }
 }
 
 /// Who asks for targets.

@@ -24,6 +24,8 @@ final class VolumeExports: VolumeExporter, TargetProvider {
         /// bind only some of its hosts.
         var units: [String: LogicalUnit] = [:]
         var lastPort: UInt16 = 0
+        /// The targets of before the restart are open again.
+        var isComplete = false
     }
 
     private let driver: ChunkVolumeDriver
@@ -50,6 +52,9 @@ final class VolumeExports: VolumeExporter, TargetProvider {
 
     /// The server that answers for these targets; before the first export.
     func serve(by server: ISCSIServer) { self.server.withLock { $0 = server } }
+
+    /// What was exported before the daemon started is exported again.
+    func completed() { state.withLock { $0.isComplete = true } }
 
     // MARK: VolumeExporter
 
@@ -158,6 +163,8 @@ final class VolumeExports: VolumeExporter, TargetProvider {
     // MARK: TargetProvider
 
     func target(named name: String) -> ISCSITarget? { state.withLock { $0.byName[name.lowercased()]?.target } }
+
+    var knowsAllTargets: Bool { state.withLock { $0.isComplete } }
 
     /// Whoever asks for targets says who they are: each attachment's account sees its own.
     var discoveryNeedsAuthentication: Bool { true }

@@ -58,6 +58,7 @@ struct VolumePlane: Sendable {
             records: control.records, driver: driver, exporter: exports, images: NoImages(), configuration: service)
         do {
             let report = try await volumes.start()
+            exports.completed()
             logger.info("volumes are ready", metadata: ["report": "\(report)"])
         } catch {
             throw DaemonError("Volumes can't start: \(error).")
