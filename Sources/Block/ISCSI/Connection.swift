@@ -284,6 +284,12 @@ final class Connection: @unchecked Sendable {
     private static let reserveOut: UInt8 = 0x5f
 
     private func keepAlive(_ isDue: (UInt64, UInt64) -> Bool) {
+        guard wantsInput else {
+            // Nothing is read, so silence says nothing; whether the initiator takes what it asked for does.
+            heardAt = now
+            pingSentAt = nil
+            return
+        }
         let interval = context.configuration.keepaliveMilliseconds
         if let pingSentAt {
             if isDue(pingSentAt, interval) { abandon() }
