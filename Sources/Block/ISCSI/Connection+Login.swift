@@ -115,13 +115,32 @@ extension Connection {
 
     private func refuseLogin(_ status: Login.Status, _ tag: UInt32) {
         let identity = login?.identity
+        reportFailure(login?.refusal ?? status.reason)
         emit(Opcode.loginResponse, 0) { header in
             header.put(lun: (identity?.isid ?? 0) << 16 | UInt64(identity?.tsih ?? 0))
             header.put(tag: tag)
             stampStatus(header)
             header.put(half: status.rawValue, at: 36)
         }
-        counted.failedLogins += 1
         end()
+    }
+
+    /// Time is up. A stranger that never began is not worth a line.
+    func giveUpLogin() {
+        if login?.identity != nil {
+            reportFailure(
+                phase == .admitting
+                    ? "an older session of the initiator did not end in time" : "it did not finish in time")
+        }
+        abandon()
+    }
+
+    func reportFailure(_ reason: String) {
+        counted.failedLogins += 1
+        guard let omitted = context.failureReports.admit(now: now) else { return }
+        context.configuration.onFailedLogin(
+            ISCSIFailedLogin(
+                initiator: login?.initiatorName ?? "", address: endpoints.peer, target: login?.wantedName ?? "",
+                reason: reason, omitted: omitted))
     }
 }

@@ -202,7 +202,7 @@ final class Connection: @unchecked Sendable {
         if !output.isEmpty, isDue(progressAt, ISCSILimits.sendStallMilliseconds) { abandon() }
         switch phase {
         case .login, .admitting:
-            if isDue(startedAt, ISCSILimits.loginMilliseconds) { abandon() }
+            if isDue(startedAt, ISCSILimits.loginMilliseconds) { giveUpLogin() }
         case .fullFeature:
             keepAlive(isDue)
             if holdsIdleMemory, isDue(heardAt, ISCSILimits.idleMilliseconds) { releaseMemory() }
@@ -243,6 +243,7 @@ final class Connection: @unchecked Sendable {
     /// The initiator broke the protocol: what is queued (a reject, often) is sent, and that was it.
     func fail() {
         if phase == .fullFeature || phase == .login { counted.protocolErrors += 1 }
+        if login?.identity != nil { reportFailure("what it sent is no login") }
         end()
     }
 

@@ -84,4 +84,7 @@ package enum ISCSILimits {
     package static let failureMilliseconds: UInt64 = 2_000
     package static let failureWaitMax: UInt64 = 30
     package static let failureAddressesMax = 16_384
+    /// Failed logins that the operator is told of at once, and the milliseconds until one more may be.
+    package static let failureReportBurst: UInt64 = 20
+    package static let failureReportMilliseconds: UInt64 = 1_000
 }

@@ -73,6 +73,8 @@ struct Login {
     private var isMethodChosen = false
     private var isAuthenticated = false
     private var hasDeclared = false
+    /// Why it was refused, where the status doesn't tell all that the operator should know.
+    private(set) var refusal: String?
 
     init(context: ISCSIContext, address: String) {
         self.context = context
@@ -267,6 +269,7 @@ struct Login {
             isAuthenticated = true
             provenAccount = name
         } catch {
+            refusal = error.reason
             throw .authenticationFailure
         }
     }

@@ -42,6 +42,14 @@ struct VolumePlane: Sendable {
                     publicHost: configuration.publicHost.isEmpty ? nil : configuration.publicHost)
             ], now: { TimestampClock.systemTicks() / Timestamp.ticksPerSecond })
         settings.allowsMD5 = configuration.iscsiAllowsMD5
+        settings.onFailedLogin = { failure in
+            logger.warning(
+                "iSCSI login failed",
+                metadata: [
+                    "initiator": "\(failure.initiator)", "address": "\(failure.address)",
+                    "target": "\(failure.target)", "reason": "\(failure.reason)", "omitted": "\(failure.omitted)",
+                ])
+        }
         let server: ISCSIServer
         do throws(ISCSIError) {
             server = try ISCSIServer(configuration: settings, provider: exports)
