@@ -127,6 +127,18 @@ import Testing
         #expect(try later.logInByCHAP().status == 0)
     }
 
+    /// A hypervisor has one address: its volume with an old secret must not keep its others away.
+    @Test func whoFailsTooOftenAtOneTargetIsHeardAtAnother() throws {
+        let bench = Bench(account: Names.account)
+        let other = "iqn.2024-01.org.apus:two"
+        bench.provider.add(ISCSITarget(name: other, account: Names.account, units: [0: bench.unit]))
+        for _ in 0...Int(ISCSILimits.failureBurst) { _ = try bench.connect().logInByCHAP(secret: "wrong-secret-0000") }
+        #expect(try bench.connect().logInByCHAP().status == 0x0301)
+        let initiator = bench.connect()
+        initiator.target = other
+        #expect(try initiator.logInByCHAP().status == 0)
+    }
+
     @Test func secretsArePrintedByNobody() {
         let text = "\(Names.account) \(ISCSITarget(name: "t", account: Names.account, units: [:]))"
         #expect(!text.contains("sixteen"))

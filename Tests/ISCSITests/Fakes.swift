@@ -16,7 +16,8 @@ final class FakeUnit: LogicalUnitSource {
         var held: [@Sendable () -> Void] = []
         var executed: [SCSICommand] = []
         var attached: [InitiatorPort] = []
-        var aborts: [@Sendable () -> Void] = []
+        var aborts: [TaskAbort] = []
+        var readers = 0
         var detached = 0
         var resets = 0
         var clears = 0
@@ -26,8 +27,11 @@ final class FakeUnit: LogicalUnitSource {
 
     let state = PosixLocked(State())
 
-    func attach(initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void) -> any Nexus {
+    func attach(
+        initiator: InitiatorPort, target: TargetPort, isReadOnly: Bool, abort: @escaping TaskAbort
+    ) -> any Nexus {
         state.withLock {
+            if isReadOnly { $0.readers += 1 }
             $0.attached.append(initiator)
             $0.aborts.append(abort)
         }
@@ -121,6 +125,7 @@ final class FakeProvider: TargetProvider {
         var targets: [String: ISCSITarget] = [:]
         var discoveryAccounts: [String: CHAPAccount] = [:]
         var discoveryNeedsAuthentication = false
+        var knowsAllTargets = true
         /// By CHAP name, or "" for none.
         var visible: [String: [String]] = [:]
     }
@@ -128,6 +133,7 @@ final class FakeProvider: TargetProvider {
     let state = PosixLocked(State())
 
     func target(named name: String) -> ISCSITarget? { state.withLock { $0.targets[name] } }
+    var knowsAllTargets: Bool { state.withLock { $0.knowsAllTargets } }
     var discoveryNeedsAuthentication: Bool { state.withLock { $0.discoveryNeedsAuthentication } }
     func discoveryAccount(named name: String) -> CHAPAccount? { state.withLock { $0.discoveryAccounts[name] } }
     func visibleTargets(to initiator: DiscoveringInitiator) -> [String] {

@@ -227,4 +227,24 @@ import Testing
         bench.provider.add(ISCSITarget(name: Names.target, account: Names.account, units: [0: bench.unit]))
         #expect(try initiator.loginStep(1, 3, []).half(36) == 0x0203)
     }
+
+    @Test func aTargetThatIsNotOpenYetIsUnavailableAndNotUnknown() throws {
+        let bench = Bench()
+        bench.provider.state.withLock { $0.knowsAllTargets = false }
+        let early = bench.connect()
+        early.target = "iqn.2024-01.org.apus:later"
+        // Initiators try again after this one, and give up after "not found".
+        #expect(try early.tryLogIn() == 0x0301)
+        bench.provider.state.withLock { $0.knowsAllTargets = true }
+        let late = bench.connect()
+        late.target = "iqn.2024-01.org.apus:later"
+        #expect(try late.tryLogIn() == 0x0203)
+    }
+
+    @Test func aTargetForReadersAttachesThemAsSuch() throws {
+        let bench = Bench()
+        bench.provider.add(ISCSITarget(name: Names.target, account: nil, isReadOnly: true, units: [0: bench.unit]))
+        _ = try bench.loggedIn()
+        #expect(bench.unit.state.withLock { $0.readers } == 1)
+    }
 }

@@ -71,6 +71,38 @@ import Testing
         #expect(!bench.unit.isAttached && bench.context.sessions.count == 0)
     }
 
+    @Test func nothingStartsBehindALogout() throws {
+        let bench = Bench()
+        let initiator = try bench.loggedIn()
+        bench.unit.state.withLock { $0.holds = true }
+        initiator.send(initiator.command([0]))
+        initiator.send(initiator.logout())
+        initiator.send(initiator.command([0]))
+        let answer = try #require(initiator.receive())
+        #expect(answer.opcode == 0x3f && answer.header[2] == 0x0c)
+        #expect(bench.unit.executedCount == 1)
+        bench.unit.release()
+        bench.settle()
+        #expect(initiator.receive()?.opcode == 0x26)
+    }
+
+    @Test func anInitiatorThatTakesItsDataSlowlyIsNotTakenForDead() throws {
+        let bench = Bench { $0.keepaliveMilliseconds = 30_000 }
+        let initiator = try bench.loggedIn([("MaxRecvDataSegmentLength", "262144")])
+        let connection = initiator.memory.connection
+        let bytes = initiator.command(TestInitiator.cdb(0x28, block: 0, count: 8192), read: 4 << 20).encoded()
+        bytes.withUnsafeBytes { connection.receiveSpace().copyMemory(from: $0) }
+        connection.received(bytes.count)
+        _ = connection.process()
+        // So much is unsent that nothing is read: there is no silence to speak of.
+        #expect(!connection.wantsInput)
+        for _ in 0..<4 {
+            _ = connection.tick(connection.now + 25_000)
+            connection.sent(1)
+        }
+        #expect(connection.phase == .fullFeature && connection.pingSentAt == nil)
+    }
+
     @Test func logoutWaitsForCommandsThatRun() throws {
         let bench = Bench()
         let initiator = try bench.loggedIn()

@@ -17,8 +17,10 @@ import Testing
     @Test func anAbortedCommandThatRunsIsWaitedForAndNotAnswered() throws {
         let bench = Bench()
         let (initiator, tag) = try holding(bench)
+        #expect(initiator.memory.connection.tasks[tag]?.isGivenUp == false)
         initiator.send(initiator.management(1, referenced: tag))
         #expect(initiator.receive() == nil)
+        #expect(initiator.memory.connection.tasks[tag]?.isGivenUp == true)
         bench.unit.release()
         bench.settle()
         let answer = try #require(initiator.receive())
@@ -150,12 +152,43 @@ import Testing
     @Test func anInitiatorThatIsPreemptedLosesItsCommands() throws {
         let bench = Bench()
         let (initiator, _) = try holding(bench)
-        for abort in bench.unit.state.withLock({ $0.aborts }) { abort() }
+        let ended = PosixLocked(0)
+        for abort in bench.unit.state.withLock({ $0.aborts }) { abort { ended.withLock { $0 += 1 } } }
         bench.settle()
+        // The other one is told only when nothing runs any more.
+        #expect(ended.withLock { $0 } == 0)
         bench.unit.release()
         bench.settle()
+        #expect(ended.withLock { $0 } == 1)
         #expect(initiator.receive() == nil)
         #expect(initiator.memory.connection.tasks.isEmpty)
         #expect(initiator.testUnitReady()?.header[3] == 0)
+    }
+
+    @Test func whoeverPreemptsASessionThatIsOverDoesNotWait() throws {
+        let bench = Bench()
+        let initiator = try bench.loggedIn()
+        initiator.send(initiator.logout())
+        #expect(initiator.receive()?.opcode == 0x26)
+        let ended = PosixLocked(0)
+        for abort in bench.unit.state.withLock({ $0.aborts }) { abort { ended.withLock { $0 += 1 } } }
+        #expect(ended.withLock { $0 } == 1)
+    }
+
+    /// Two hosts that preempt each other: neither command may wait for the other one.
+    @Test func aReservationCommandIsNotAmongWhatIsWaitedFor() throws {
+        let bench = Bench()
+        let initiator = try bench.loggedIn()
+        bench.unit.state.withLock { $0.holds = true }
+        let pdu = initiator.command(
+            [0x5f, 5, 0, 0, 0, 0, 0, 0, 24, 0], write: 24, data: [UInt8](repeating: 0, count: 24))
+        initiator.send(pdu)
+        let ended = PosixLocked(0)
+        for abort in bench.unit.state.withLock({ $0.aborts }) { abort { ended.withLock { $0 += 1 } } }
+        bench.settle()
+        #expect(ended.withLock { $0 } == 1)
+        bench.unit.release()
+        bench.settle()
+        #expect(initiator.receive()?.tag == pdu.tag)
     }
 }

@@ -46,6 +46,21 @@ extension Session {
 }
 
 @Suite struct CopyTests {
+    /// An abort, a reset, a detach wait for the end of what runs: a copy of gibibytes must not keep them for minutes.
+    @Test func whatWasGivenUpDoesNotGoOn() throws {
+        let rig = try Rig(BlockGeometry(byteCount: 16 << 20))
+        let session = rig.session()
+        #expect(session.run(Make.write(0, 8), filled(7, 4096)).isGood)
+        let list = List(targets: [session.itself], segments: [List.blocks(0, 20_000, 8)])
+        let cdb = [0x83] + filled(0, 9) + be(UInt32(list.bytes.count)) + [0, 0]
+        #expect(!session.start(cdb, list.bytes, isGivenUp: true).wait().isGood)
+        #expect(session.run(Make.read(20_000, 8)).data == filled(0, 4096))
+        // WRITE SAME of two mebibytes ends behind its first step.
+        _ = session.start(Make.sixteen(0x93, 8192, 4096), filled(7, 512), isGivenUp: true).wait()
+        #expect(session.run(Make.read(8192 + 2047, 1)).data == filled(7, 512))
+        #expect(session.run(Make.read(8192 + 2048, 1)).data == filled(0, 512))
+    }
+
     @Test func blocksAreCopied() throws {
         let rig = try Rig(BlockGeometry(byteCount: 16 << 20))
         let session = rig.session()

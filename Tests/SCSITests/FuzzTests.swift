@@ -30,7 +30,12 @@ import Testing
             // A device without walls would let a few of these fill the machine.
             rig.device.limit(to: 16 << 20)
             let aborts = PosixLocked(0)
-            let sessions = (1...3).map { rig.session(UInt64($0), port: UInt16($0)) { aborts.withLock { $0 += 1 } } }
+            let sessions = (1...3).map { number in
+                rig.session(UInt64(number), port: UInt16(number)) { done in
+                    aborts.withLock { $0 += 1 }
+                    done()
+                }
+            }
             for _ in 0..<perRig { try one(rig, sessions[random.below(3)], &random, seed) }
             if random.below(2) == 0 { rig.device.resize(to: 1 << 20) }
         }

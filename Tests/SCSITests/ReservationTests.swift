@@ -1,4 +1,5 @@
 import BlockDevices
+import Glibc
 import Primitives
 import SCSI
 import Testing
@@ -198,15 +199,41 @@ extension Session {
     @Test func preemptAndAbortEndsWhatTheVictimHasUnderWay() throws {
         let rig = try Rig()
         let aborted = PosixLocked<[Int]>([])
-        let one = rig.session(1) { aborted.withLock { $0.append(1) } }
-        let two = rig.session(2) { aborted.withLock { $0.append(2) } }
-        let three = rig.session(3) { aborted.withLock { $0.append(3) } }
+        func session(_ number: Int) -> Session {
+            rig.session(UInt64(number)) { done in
+                aborted.withLock { $0.append(number) }
+                done()
+            }
+        }
+        let (one, two, three) = (session(1), session(2), session(3))
         #expect(one.register(k1).isGood && two.register(k2).isGood && three.register(k3).isGood)
         #expect(one.out(0x01, k1, type: 3).isGood)
         #expect(two.out(0x05, k2, k1, type: 3).isGood)
         #expect(aborted.withLock { $0 } == [1])
         #expect(two.out(0x04, k2, k3, type: 3).isGood)
         #expect(aborted.withLock { $0 } == [1])
+    }
+
+    /// Whoever fences a host writes when it is told that it has: what the other has under way must have ended by then.
+    @Test(arguments: [UInt8(0), 1]) func preemptAndAbortIsDoneWhenTheVictimsTasksAre(_ flags: UInt8) throws {
+        let rig = try Rig()
+        let ends = PosixLocked<[@Sendable () -> Void]>([])
+        func victim(_ number: UInt64) -> Session {
+            rig.session(number) { done in ends.withLock { $0.append(done) } }
+        }
+        let (one, two) = (victim(1), victim(2))
+        let three = rig.session(3)
+        #expect(one.out(0x06, 0, k1, flags: flags).isGood && two.out(0x06, 0, k1, flags: flags).isGood)
+        #expect(three.out(0x06, 0, k3, flags: flags).isGood)
+        let preempt = three.start(Make.reserveOut(0x05, type: 5), Make.reserveList(k3, k1))
+        // With APTPL the change is saved on another thread first.
+        while ends.withLock({ $0.count }) < 2 { sched_yield() }
+        #expect(!preempt.isDone)
+        ends.withLock { $0[0] }()
+        #expect(!preempt.isDone)
+        ends.withLock { $0[1] }()
+        #expect(preempt.wait().isGood)
+        #expect(three.keys == [k3])
     }
 
     @Test func registerAndMoveHandsTheReservationOver() throws {
@@ -236,7 +263,7 @@ extension Session {
         let one = rig.session(1)
         _ = rig.session(1, port: 2)
         let two = rig.session(2, port: 2)
-        let text = Array("iqn.2026-01.test:host2".utf8) + [0, 0]
+        let text = Array("iqn.2026-01.Test:HOST2".utf8) + [0, 0]
         let id: [UInt8] = [0x05, 0] + be(UInt16(text.count)) + text
         let list = Make.reserveList(0, k1, flags: 0x08 | 0x04) + be(UInt32(id.count)) + id
         #expect(one.run(Make.reserveOut(0x06, length: UInt32(list.count)), list).failed(5, 0x2600))

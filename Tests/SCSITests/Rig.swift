@@ -31,19 +31,23 @@ final class Rig: Sendable {
     deinit { threads.stop() }
 
     /// A session whose unit attention of power-on was told already.
-    func session(_ number: UInt64 = 1, port: UInt16 = 1, abort: @escaping @Sendable () -> Void = {}) -> Session {
-        let session = newSession(number, port: port, abort: abort)
+    func session(
+        _ number: UInt64 = 1, port: UInt16 = 1, isReadOnly: Bool = false, abort: @escaping TaskAbort = { $0() }
+    ) -> Session {
+        let session = newSession(number, port: port, isReadOnly: isReadOnly, abort: abort)
         _ = session.run([0, 0, 0, 0, 0, 0])
         return session
     }
 
-    func newSession(_ number: UInt64 = 1, port: UInt16 = 1, abort: @escaping @Sendable () -> Void = {}) -> Session {
+    func newSession(
+        _ number: UInt64 = 1, port: UInt16 = 1, isReadOnly: Bool = false, abort: @escaping TaskAbort = { $0() }
+    ) -> Session {
         Session(
             self,
             unit.attach(
                 initiator: InitiatorPort(name: "iqn.2026-01.test:host\(number)", isid: 0x8000_0000_0000 + number),
                 target: TargetPort(name: "iqn.2026-01.test:target\(port)", portalGroupTag: 1, relativeID: port),
-                abort: abort))
+                isReadOnly: isReadOnly, abort: abort))
     }
 }
 
@@ -88,8 +92,11 @@ final class Session: Sendable {
         start(cdb, dataOut, expects: expects, lun: lun).wait()
     }
 
-    func start(_ cdb: [UInt8], _ dataOut: [UInt8] = [], expects: Int = 16 << 20, lun: UInt64 = 0) -> Pending {
-        let pending = Pending()
+    /// - Parameter isGivenUp: the initiator has aborted it by the time it starts.
+    func start(
+        _ cdb: [UInt8], _ dataOut: [UInt8] = [], expects: Int = 16 << 20, lun: UInt64 = 0, isGivenUp: Bool = false
+    ) -> Pending {
+        let pending = Pending(isGivenUp: isGivenUp)
         let command = SCSICommand(
             cdb: cdb, lun: lun, attribute: .simple, dataOutExpected: dataOut.count, dataInExpected: expects)
         let response = dataOut.withUnsafeBytes {
@@ -104,9 +111,11 @@ final class Session: Sendable {
 
 /// A command under way.
 final class Pending: Sendable {
-    let buffer = TestBuffer()
+    let buffer: TestBuffer
     private let mutex = PosixMutex()
     private let result = PosixGuarded<SCSIResponse?>(nil)
+
+    init(isGivenUp: Bool) { buffer = TestBuffer(isGivenUp: isGivenUp) }
 
     func finish(_ response: SCSIResponse) {
         mutex.withLock {
@@ -132,6 +141,9 @@ final class Pending: Sendable {
 /// Memory for data-in that knows how it was asked for.
 final class TestBuffer: DataInBuffer {
     private let memory = PosixLocked<UnsafeMutableRawBufferPointer?>(nil)
+    let isGivenUp: Bool
+
+    init(isGivenUp: Bool) { self.isGivenUp = isGivenUp }
 
     func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer {
         precondition(count > 0 && count <= SCSILimits.dataInBytesMax, "reserve(\(count))")

@@ -248,4 +248,34 @@ private struct Form: Sendable, CustomStringConvertible {
         #expect(session.run(Make.read(0, 1)).isGood)
         #expect(session.run([0x1A, 0, 0x3F, 0, 255, 0]).data[2] & 0x80 != 0)
     }
+
+    @Test(arguments: [
+        Make.write(0, 1), Make.ten(0x41, 0, 1), Make.sixteen(0x93, 0, 1, flags: 1), Make.compareAndWrite(0, 1),
+        Make.sixteen(0x8B, 0, 1), Make.ten(0x2E, 0, 1), Make.unmap([(0, 1)]).cdb,
+        [0x9C, 0] + be(UInt64(0)) + [0, 0, 0, 1, 0, 0],
+    ])
+    func aNexusThatMayOnlyReadIsRefusedEveryWriteAndOthersAreNot(_ cdb: [UInt8]) throws {
+        let rig = try Rig()
+        let reader = rig.session(1, isReadOnly: true)
+        let writer = rig.session(2)
+        #expect(reader.run(cdb, filled(0, 512)).failed(7, 0x2700))
+        #expect(reader.run(Make.read(0, 1)).isGood)
+        #expect(reader.run([0x1A, 0, 0x3F, 0, 255, 0]).data[2] & 0x80 != 0)
+        #expect(writer.run([0x1A, 0, 0x3F, 0, 255, 0]).data[2] & 0x80 == 0)
+        #expect(writer.run(Make.write(0, 1), filled(1, 512)).isGood)
+        // The one unit that both stand before tells both of its new size.
+        rig.device.resize(to: 8 << 20)
+        #expect(reader.run(Make.ready).failed(6, 0x2A09) && writer.run(Make.ready).failed(6, 0x2A09))
+    }
+
+    @Test func aNexusThatMayOnlyReadDoesNotProtectTheDiskFromOthers() throws {
+        let rig = try Rig()
+        let reader = rig.session(1, isReadOnly: true)
+        var page = reader.run([0x1A, 0x08, 0x0A, 0, 255, 0]).data
+        page[0] = 0
+        page[2] = 0
+        page[8] |= 0x08
+        #expect(reader.run([0x15, 0x10, 0, 0, UInt8(page.count), 0], page).failed(7, 0x2700))
+        #expect(rig.session(2).run(Make.write(0, 1), filled(1, 512)).isGood)
+    }
 }

@@ -19,6 +19,8 @@ extension Connection {
         case Opcode.scsiCommand, Opcode.taskManagement:
             guard !isDiscovery else { return rejectAndEnd(header) }
             guard admits(header) else { return }
+            // Whoever has asked to be logged out starts nothing more: nobody would wait for its end.
+            guard pendingLogout == nil else { return reject(header, .waitingForLogout) }
             if header.opcode == Opcode.scsiCommand { startCommand(frame) } else { manageTasks(header) }
         case Opcode.dataOut: takeData(frame)
         case Opcode.nopOut: answerNop(frame)

@@ -76,7 +76,8 @@ extension Connection {
             case (let a?, let b?): a.matches(b)
             default: false
             }
-        return isSameAccount && Set(target.units.values.map { ObjectIdentifier($0) }) == handle?.units
+        return isSameAccount && target.isReadOnly == proven.isReadOnly
+            && Set(target.units.values.map { ObjectIdentifier($0) }) == handle?.units
     }
 
     private func attach(to target: ISCSITarget, initiator: String, isid: UInt64) {
@@ -88,8 +89,11 @@ extension Connection {
         for (number, source) in target.units where Int(number) < ISCSILimits.unitsMax {
             let identity = ObjectIdentifier(source)
             // The unit keeps this as long as the nexus is attached, and the inbox keeps nothing of the connection.
-            let nexus = source.attach(initiator: InitiatorPort(name: initiator, isid: isid), target: port) { [inbox] in
-                inbox.post(.preempted(identity))
+            let nexus = source.attach(
+                initiator: InitiatorPort(name: initiator, isid: isid), target: port, isReadOnly: target.isReadOnly
+            ) { [inbox] done in
+                // A connection that is gone has no commands.
+                if !inbox.post(.preempted(identity, done: done)) { done() }
             }
             units[Int(number)] = AttachedUnit(nexus: nexus, identity: identity)
         }
@@ -111,13 +115,32 @@ extension Connection {
 
     private func refuseLogin(_ status: Login.Status, _ tag: UInt32) {
         let identity = login?.identity
+        reportFailure(login?.refusal ?? status.reason)
         emit(Opcode.loginResponse, 0) { header in
             header.put(lun: (identity?.isid ?? 0) << 16 | UInt64(identity?.tsih ?? 0))
             header.put(tag: tag)
             stampStatus(header)
             header.put(half: status.rawValue, at: 36)
         }
-        counted.failedLogins += 1
         end()
+    }
+
+    /// Time is up. A stranger that never began is not worth a line.
+    func giveUpLogin() {
+        if login?.identity != nil {
+            reportFailure(
+                phase == .admitting
+                    ? "an older session of the initiator did not end in time" : "it did not finish in time")
+        }
+        abandon()
+    }
+
+    func reportFailure(_ reason: String) {
+        counted.failedLogins += 1
+        guard let omitted = context.failureReports.admit(now: now) else { return }
+        context.configuration.onFailedLogin(
+            ISCSIFailedLogin(
+                initiator: login?.initiatorName ?? "", address: endpoints.peer, target: login?.wantedName ?? "",
+                reason: reason, omitted: omitted))
     }
 }

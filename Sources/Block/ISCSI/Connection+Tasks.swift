@@ -19,6 +19,8 @@ extension Connection {
             case management(UInt64)
             case elsewhere(ConnectionInbox, UInt64)
             case logout
+            /// By another initiator's PREEMPT AND ABORT.
+            case preempted(@Sendable () -> Void)
         }
 
         var tasks: Set<ObjectIdentifier>
@@ -158,6 +160,7 @@ extension Connection {
         case .management(let id): managementStep(id)
         case .elsewhere(let inbox, let id): inbox.post(.abortedElsewhere(management: id))
         case .logout: finishLogout()
+        case .preempted(let tell): tell()
         }
     }
 

@@ -202,7 +202,7 @@ final class Connection: @unchecked Sendable {
         if !output.isEmpty, isDue(progressAt, ISCSILimits.sendStallMilliseconds) { abandon() }
         switch phase {
         case .login, .admitting:
-            if isDue(startedAt, ISCSILimits.loginMilliseconds) { abandon() }
+            if isDue(startedAt, ISCSILimits.loginMilliseconds) { giveUpLogin() }
         case .fullFeature:
             keepAlive(isDue)
             if holdsIdleMemory, isDue(heardAt, ISCSILimits.idleMilliseconds) { releaseMemory() }
@@ -243,6 +243,7 @@ final class Connection: @unchecked Sendable {
     /// The initiator broke the protocol: what is queued (a reject, often) is sent, and that was it.
     func fail() {
         if phase == .fullFeature || phase == .login { counted.protocolErrors += 1 }
+        if login?.identity != nil { reportFailure("what it sent is no login") }
         end()
     }
 
@@ -273,12 +274,23 @@ final class Connection: @unchecked Sendable {
                 done: .elsewhere(notify, management))
         case .abortedElsewhere(let management):
             managementStep(management)
-        case .preempted(let identity):
-            abortTasks(where: { unit($0.lun)?.identity == identity }, done: nil)
+        case .preempted(let identity, let done):
+            // A PERSISTENT RESERVE OUT touches no block, and may itself wait for the one that preempts.
+            abortTasks(
+                where: { unit($0.lun)?.identity == identity && $0.command.cdb[0] != Self.reserveOut },
+                done: .preempted(done))
         }
     }
 
+    private static let reserveOut: UInt8 = 0x5f
+
     private func keepAlive(_ isDue: (UInt64, UInt64) -> Bool) {
+        guard wantsInput else {
+            // Nothing is read, so silence says nothing; whether the initiator takes what it asked for does.
+            heardAt = now
+            pingSentAt = nil
+            return
+        }
         let interval = context.configuration.keepaliveMilliseconds
         if let pingSentAt {
             if isDue(pingSentAt, interval) { abandon() }

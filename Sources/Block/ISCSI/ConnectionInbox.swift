@@ -14,8 +14,9 @@ final class ConnectionInbox: CompletionSink {
         case proceed
         /// Drop the commands at these units, and say so when none of them runs any more.
         case abortTasks(units: Set<ObjectIdentifier>, notify: ConnectionInbox, management: UInt64)
-        /// PREEMPT AND ABORT by another initiator: the commands at this unit end without an answer.
-        case preempted(ObjectIdentifier)
+        /// PREEMPT AND ABORT by another initiator: the commands at this unit end without an answer; `done` is called when
+        /// none of them runs any more.
+        case preempted(ObjectIdentifier, done: @Sendable () -> Void)
         /// One of those that were asked to is done.
         case abortedElsewhere(management: UInt64)
     }

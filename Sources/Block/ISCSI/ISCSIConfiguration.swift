@@ -15,6 +15,8 @@ package struct ISCSIConfiguration: Sendable {
     package var halfOpenPerAddressMax = 128
     /// An initiator that says nothing for so long is asked whether it is there, and has as long again to answer.
     package var keepaliveMilliseconds: UInt64 = 30_000
+    /// Told of failed logins, on connections' threads; of a flood of them only some (`ISCSIFailedLogin.omitted`).
+    package var onFailedLogin: @Sendable (ISCSIFailedLogin) -> Void = { _ in }
     /// Unix seconds, for `sessions()`.
     package var now: @Sendable () -> Int64
     /// From the system's generator.
@@ -68,6 +70,16 @@ package enum ISCSIError: Error, Sendable, Hashable {
     case noPortal
     /// The system gave no descriptor or thread.
     case outOfResources(Int32)
+}
+
+/// What the target is doing, for the operator's graphs.
+package struct ISCSIMeasures: Sendable, Hashable {
+    package var counters: ISCSICounters
+    /// Those for discovery, too.
+    package var sessions: Int
+    package var connections: Int
+    /// Connections that have not logged in.
+    package var halfOpen: Int
 }
 
 /// Plain counts since the start.

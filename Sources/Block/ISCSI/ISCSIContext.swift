@@ -6,6 +6,7 @@ final class ISCSIContext: Sendable {
     let provider: any TargetProvider
     let sessions = SessionTable()
     let throttle = LoginThrottle()
+    let failureReports = FailureReports()
     let counters = PosixLocked(ISCSICounters())
     /// As bound, with their real ports.
     let portals: PosixLocked<[ISCSIPortal]>

@@ -106,6 +106,12 @@ package final class ISCSIServer: Sendable {
 
     package func counters() -> ISCSICounters { context.counters.withLock { $0 } }
 
+    package func measures() -> ISCSIMeasures {
+        let (all, halfOpen) = connectionCounts()
+        return ISCSIMeasures(
+            counters: counters(), sessions: context.sessions.count, connections: all, halfOpen: halfOpen)
+    }
+
     /// Open connections, and how many of these have not logged in.
     package func connectionCounts() -> (all: Int, halfOpen: Int) {
         mutex.withLock { (state.value.connections.count, state.value.halfOpen) }

@@ -79,9 +79,12 @@ package enum ISCSILimits {
 
     package static let portalsMax = 16
     package static let listenBacklog: Int32 = 512
-    /// Failed logins that one address may have at once, and the seconds after which one is forgotten.
+    /// Failed logins at one target that one address may have at once, and the milliseconds after which one is forgotten.
     package static let failureBurst: UInt64 = 10
     package static let failureMilliseconds: UInt64 = 2_000
     package static let failureWaitMax: UInt64 = 30
     package static let failureAddressesMax = 16_384
+    /// Failed logins that the operator is told of at once, and the milliseconds until one more may be.
+    package static let failureReportBurst: UInt64 = 20
+    package static let failureReportMilliseconds: UInt64 = 1_000
 }

@@ -55,6 +55,8 @@ struct Login {
     private(set) var identity: Identity?
     private(set) var initiatorName = ""
     private(set) var targetName = ""
+    /// What it asked for, whether there is such a target or not.
+    private(set) var wantedName = ""
     private(set) var isDiscovery = false
     private(set) var target: ISCSITarget?
     /// The CHAP name that was proven.
@@ -71,6 +73,8 @@ struct Login {
     private var isMethodChosen = false
     private var isAuthenticated = false
     private var hasDeclared = false
+    /// Why it was refused, where the status doesn't tell all that the operator should know.
+    private(set) var refusal: String?
 
     init(context: ISCSIContext, address: String) {
         self.context = context
@@ -82,7 +86,7 @@ struct Login {
         do throws(Status) {
             return try take(header, data, now: now)
         } catch {
-            if error == .authenticationFailure { context.throttle.failed(address, now: now) }
+            if error == .authenticationFailure { context.throttle.failed(origin, now: now) }
             return .refuse(error)
         }
     }
@@ -168,10 +172,11 @@ struct Login {
         isDiscovery ? context.provider.discoveryNeedsAuthentication : target?.account != nil
     }
 
+    private var origin: LoginThrottle.Origin { LoginThrottle.Origin(address: address, target: targetName) }
+
     /// Understands who wants what: the keys of the first text.
     private mutating func open(_ pairs: [(key: String, value: String)], now: UInt64) throws(Status) {
         func value(_ key: String) -> String? { pairs.first { $0.key == key }?.value }
-        guard context.throttle.allows(address, now: now) else { throw .serviceUnavailable }
         guard let name = value("InitiatorName") else { throw .missingParameter }
         guard let name = Self.normalized(name) else { throw .initiatorError }
         initiatorName = name
@@ -182,13 +187,16 @@ struct Login {
         }
         if !isDiscovery {
             guard let wanted = value("TargetName") else { throw .missingParameter }
-            guard let wanted = Self.normalized(wanted), let found = context.provider.target(named: wanted) else {
-                throw .notFound
+            let name = Self.normalized(wanted)
+            wantedName = name ?? ""
+            guard let wanted = name, let found = context.provider.target(named: wanted) else {
+                throw context.provider.knowsAllTargets ? .notFound : .serviceUnavailable
             }
             if let allowed = found.allowedInitiators, !allowed.contains(initiatorName) { throw .authorizationFailure }
             targetName = wanted
             target = found
         }
+        guard context.throttle.allows(origin, now: now) else { throw .serviceUnavailable }
         if let identity, identity.tsih != 0 {
             // Another connection for a session, where one is all that a session has (MaxConnections).
             let isKnown = context.sessions.contains(
@@ -261,6 +269,7 @@ struct Login {
             isAuthenticated = true
             provenAccount = name
         } catch {
+            refusal = error.reason
             throw .authenticationFailure
         }
     }

@@ -1,10 +1,11 @@
 private import Glibc
 import SCSI
+private import Synchronization
 
 /// One SCSI command of a connection, from its PDU to its status. Used again for later ones.
 final class SCSITask: DataInBuffer, @unchecked Sendable {
-    // SAFETY: only the connection's thread touches a task, with one exception: `reserve` on another thread writes
-    // `foreignData`, once, before that thread announces the completion through the inbox's mutex.
+    // SAFETY: only the connection's thread touches a task, with two exceptions: `reserve` on another thread writes
+    // `foreignData`, once, before that thread announces the completion through the inbox's mutex; `isAborted` is an atomic.
 
     enum State {
         /// Waits for data from the initiator.
@@ -28,7 +29,12 @@ final class SCSITask: DataInBuffer, @unchecked Sendable {
     /// It is in the connection's table.
     var isListed = false
     /// Nobody waits for its answer any more.
-    var isAborted = false
+    var isAborted: Bool {
+        get { abortion.load(ordering: .relaxed) }
+        set { abortion.store(newValue, ordering: .relaxed) }
+    }
+    private let abortion = Atomic(false)
+    var isGivenUp: Bool { isAborted }
 
     // Data from the initiator.
 

@@ -8,6 +8,10 @@ package protocol TargetProvider: AnyObject, Sendable {
     /// that one that was taken away meanwhile is found missing: take it away first, then call `endSessions(target:)`.
     func target(named name: String) -> ISCSITarget?
 
+    /// False while targets are still being opened: one that isn't there is told as unavailable for now, since initiators
+    /// give up on what can't be found.
+    var knowsAllTargets: Bool { get }
+
     /// Whether discovery sessions have to authenticate. If not, they see what `visibleTargets` answers for no account.
     var discoveryNeedsAuthentication: Bool { get }
 
@@ -17,6 +21,10 @@ package protocol TargetProvider: AnyObject, Sendable {
     /// The targets that this initiator may log in to, in a stable order, at most
     /// `ISCSILimits.discoveredTargetsMax`.
     func visibleTargets(to initiator: DiscoveringInitiator) -> [String]
+}
+
+extension TargetProvider {
+    package var knowsAllTargets: Bool { true }
 }
 
 /// Who asks for targets.
@@ -40,17 +48,20 @@ package struct ISCSITarget: Sendable {
     package var account: CHAPAccount?
     /// The initiator names that may log in; nil: an initiator is known by its account alone.
     package var allowedInitiators: Set<String>?
+    /// Its units are write-protected for whoever comes this way.
+    package var isReadOnly: Bool
     /// By logical unit number, 0 to 255; at most `ISCSILimits.unitsMax`.
     package var units: [UInt16: any LogicalUnitSource]
 
     package init(
         name: String, relativePortID: UInt16 = 1, account: CHAPAccount?, allowedInitiators: Set<String>? = nil,
-        units: [UInt16: any LogicalUnitSource]
+        isReadOnly: Bool = false, units: [UInt16: any LogicalUnitSource]
     ) {
         self.name = name
         self.relativePortID = relativePortID
         self.account = account
         self.allowedInitiators = allowedInitiators
+        self.isReadOnly = isReadOnly
         self.units = units
     }
 }
@@ -87,7 +98,9 @@ package struct CHAPAccount: Sendable {
 /// unit hold the same instance, so that a reset reaches the commands of both.
 package protocol LogicalUnitSource: AnyObject, Sendable {
     /// - Parameter abort: called, on any thread, when another initiator preempts this one and aborts its commands.
-    func attach(initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void) -> any Nexus
+    func attach(
+        initiator: InitiatorPort, target: TargetPort, isReadOnly: Bool, abort: @escaping TaskAbort
+    ) -> any Nexus
 }
 
 extension LogicalUnit: LogicalUnitSource {}

@@ -72,7 +72,7 @@ struct Exchange: Sendable {
     }
 
     /// Walks a range in steps of the device's, one after the other, and no thread waits in between. `last` runs where the
-    /// steps' completions do.
+    /// steps' completions do. A command that was given up ends behind the step that is under way.
     func inSteps(
         _ range: BlockRange, of stepBytes: Int,
         step: @escaping @Sendable (BlockRange, @escaping BlockCompletion) -> Void, last: @escaping BlockCompletion
@@ -81,7 +81,7 @@ struct Exchange: Sendable {
         let piece = BlockRange(offset: range.offset, count: min(range.count, UInt64(stepBytes)))
         let rest = BlockRange(offset: piece.end, count: range.count - piece.count)
         step(piece) { result in
-            guard case .success = result, rest.count > 0 else { return last(result) }
+            guard case .success = result, rest.count > 0, !dataIn.isGivenUp else { return last(result) }
             inSteps(rest, of: stepBytes, step: step, last: last)
         }
     }

@@ -47,12 +47,17 @@ package final class LogicalUnit: Sendable {
 
     /// One session begins. Its first command finds the unit attention POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
     ///
-    /// - Parameter abort: called when PREEMPT AND ABORT of another nexus ends what is under way here; on any thread. The
-    ///   transport aborts the tasks of the session, as ABORT TASK SET does.
+    /// - Parameters:
+    ///   - isReadOnly: the disk is write-protected for this nexus, whatever it is for others.
+    ///   - abort: called when PREEMPT AND ABORT of another nexus ends what is under way here; on any thread. The transport
+    ///     aborts the tasks of the session, as ABORT TASK SET does, and calls what it is given when none of them runs any
+    ///     more. PERSISTENT RESERVE OUT is left out: two of them could wait for each other.
     package func attach(
-        initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void = {}
+        initiator: InitiatorPort, target: TargetPort, isReadOnly: Bool = false,
+        abort: @escaping TaskAbort = { $0() }
     ) -> any Nexus {
-        let nexus = LogicalUnitNexus(unit: self, initiator: initiator, target: target, abort: abort)
+        let nexus = LogicalUnitNexus(
+            unit: self, initiator: initiator, target: target, isReadOnly: isReadOnly, abort: abort)
         mutex.withLock {
             state.value.nexuses.append(nexus)
             nexus.attentions.value = [.powerOn]
@@ -192,10 +197,11 @@ extension LogicalUnit {
     func mustSave(persists: Bool) -> Bool { persists || reservations.persists }
 
     /// Changes the reservations: on a copy, which is saved if it is to survive a loss of power, and counts from then on.
+    /// Answers the nexuses whose tasks have to end before the command does.
     func changeReservations(
         by nexus: LogicalUnitNexus,
         _ change: (inout PersistentReservations) throws(PersistentReservations.Refusal) -> ReservationOutcome
-    ) throws(PersistentReservations.Refusal) {
+    ) throws(PersistentReservations.Refusal) -> [LogicalUnitNexus] {
         let outcome = try reservationOrder.withLock { () throws(PersistentReservations.Refusal) -> ReservationOutcome in
             let old = reservations
             var new = old
@@ -216,9 +222,8 @@ extension LogicalUnit {
             }
             return outcome
         }
-        guard !outcome.aborted.isEmpty else { return }
-        let victims = mutex.withLock { state.value.nexuses.filter { outcome.aborted.contains($0.name) } }
-        for victim in victims { victim.abort() }
+        guard !outcome.aborted.isEmpty else { return [] }
+        return mutex.withLock { state.value.nexuses.filter { outcome.aborted.contains($0.name) } }
     }
 }
 

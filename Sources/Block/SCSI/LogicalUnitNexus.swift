@@ -26,17 +26,21 @@ final class LogicalUnitNexus: Nexus {
     let initiator: InitiatorPort
     let target: TargetPort
     let name: NexusName
-    let abort: @Sendable () -> Void
+    let isReadOnly: Bool
+    let abort: TaskAbort
     /// Under the unit's mutex.
     let attentions = PosixGuarded<[Attention]>([])
     /// Results of copies by LIST IDENTIFIER.
     let copyResults = PosixLocked<[UInt8: CopyResult]>([:])
     private let gate = Atomic<UInt32>(0)
 
-    init(unit: LogicalUnit, initiator: InitiatorPort, target: TargetPort, abort: @escaping @Sendable () -> Void) {
+    init(
+        unit: LogicalUnit, initiator: InitiatorPort, target: TargetPort, isReadOnly: Bool, abort: @escaping TaskAbort
+    ) {
         self.unit = unit
         self.initiator = initiator
         self.target = target
+        self.isReadOnly = isReadOnly
         self.abort = abort
         name = NexusName(initiator: initiator, target: target)
     }

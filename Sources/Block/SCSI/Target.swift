@@ -36,6 +36,9 @@ package protocol DataInBuffer: AnyObject, Sendable {
     /// Memory for exactly `count` bytes (at most `SCSILimits.dataInBytesMax`), uninitialised, valid until the command has completed and
     /// its data was sent. Asked for at most once for a command, on any thread.
     func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer
+    /// Nobody waits for the command's answer any more: of one that takes many steps, those that have not begun may be left
+    /// out. Asked on any thread.
+    var isGivenUp: Bool { get }
 }
 
 /// How a command ended.
@@ -99,6 +102,9 @@ package struct TargetPort: Sendable, Hashable {
         self.relativeID = relativeID
     }
 }
+
+/// Aborts the tasks of one nexus; calls what it is given, on any thread, when none of them runs any more.
+package typealias TaskAbort = @Sendable (_ done: @escaping @Sendable () -> Void) -> Void
 
 /// One initiator port's way to one logical unit: the unit of unit attentions, reservations and task sets.
 ///

@@ -113,6 +113,8 @@ final class CopyJob: Sendable {
     func next() -> SCSIResponse? {
         var now = position.withLock { $0 }
         while now.segment < list.segments.count {
+            // Gibibytes may be left, and an abort, a reset or a detach waits for the end of this.
+            guard !exchange.dataIn.isGivenUp else { return end(.copyFailed) }
             let segment = list.segments[now.segment]
             guard isReachable(segment.source), isReachable(segment.target) else { return end(.unreachableCopyTarget) }
             guard let ranges = segment.ranges(exchange.device.geometry) else { return end(.copyFailed) }

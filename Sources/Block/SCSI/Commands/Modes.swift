@@ -18,7 +18,7 @@ extension Exchange {
             guard let page = pages.page(code, values) else { throw .field(2, bit: 5) }
             content += page
         }
-        let isProtected = geometry.isReadOnly || pages.mode.contains(.writeProtected)
+        let isProtected = geometry.isReadOnly || nexus.isReadOnly || pages.mode.contains(.writeProtected)
         // WP and DPOFUA.
         let specific: UInt8 = (isProtected ? 0x80 : 0) | 0x10
         let blocks = cdb.bit(1, 3) ? [] : blockDescriptor(geometry, isLong: isLong && cdb.bit(1, 4))
@@ -72,6 +72,8 @@ extension Exchange {
             mode = try pages.applying(Array(list[position..<end]), at: position)
             position = end
         }
+        // What all nexuses share is not for one to change that may only read.
+        guard mode == unit.mode || !nexus.isReadOnly else { throw .writeProtected }
         unit.set(mode: mode, by: nexus)
         return good(dataOut: length)
     }

@@ -1,4 +1,5 @@
 import BlockDevices
+import Primitives
 
 // RESERVE and RELEASE of SPC-2, PERSISTENT RESERVE IN and OUT (SPC-4 6.15, 6.16).
 extension Exchange {
@@ -82,9 +83,10 @@ extension Exchange {
         return offload { carryOut(order, dataOut: length) }
     }
 
-    private func carryOut(_ order: ReservationOrder, dataOut: Int) -> SCSIResponse {
+    private func carryOut(_ order: ReservationOrder, dataOut: Int) -> SCSIResponse? {
+        let victims: [LogicalUnitNexus]
         do throws(PersistentReservations.Refusal) {
-            try unit.changeReservations(by: nexus) { (reservations) throws(PersistentReservations.Refusal) in
+            victims = try unit.changeReservations(by: nexus) { (reservations) throws(PersistentReservations.Refusal) in
                 try order.apply(to: &reservations, nexus.name)
             }
         } catch {
@@ -93,7 +95,19 @@ extension Exchange {
             case .sense(let sense): return fail(sense, dataOut: dataOut)
             }
         }
-        return good(dataOut: dataOut)
+        guard !victims.isEmpty else { return good(dataOut: dataOut) }
+        // Whoever fences a host writes as soon as it is told that it has: nothing of the other's may come after that.
+        let left = PosixLocked(victims.count)
+        for victim in victims {
+            victim.abort {
+                let isLast = left.withLock { left in
+                    left -= 1
+                    return left == 0
+                }
+                if isLast { finish(good(dataOut: dataOut)) }
+            }
+        }
+        return nil
     }
 }
 

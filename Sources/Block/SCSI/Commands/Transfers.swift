@@ -75,7 +75,7 @@ extension Exchange {
     }
 
     func refuseWhereProtected(_ geometry: BlockGeometry) throws(Sense) {
-        if geometry.isReadOnly { throw .writeProtected }
+        if geometry.isReadOnly || nexus.isReadOnly { throw .writeProtected }
         if unit.mode.contains(.writeProtected) { throw .softwareWriteProtected }
     }
 

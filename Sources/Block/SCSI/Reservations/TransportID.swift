@@ -20,7 +20,8 @@ enum TransportID: Sendable, Hashable {
         return bytes + text
     }
 
-    /// Reads one from the start of a list; nil where there is none that makes sense.
+    /// Reads one from the start of a list; nil where there is none that makes sense. Names are in lower case, as sessions'
+    /// are (RFC 7143 4.2.7.1).
     static func decode(_ bytes: ArraySlice<UInt8>) -> (id: TransportID, count: Int)? {
         let list = [UInt8](bytes.prefix(4))
         guard list.count == 4, list[0] & 0x0F == protocolISCSI else { return nil }
@@ -32,7 +33,7 @@ enum TransportID: Sendable, Hashable {
             let text = String(validating: field[..<end], as: UTF8.self)
         else { return nil }
         switch list[0] >> 6 {
-        case 0b00: return (.device(name: text), 4 + length)
+        case 0b00: return (.device(name: text.lowercased()), 4 + length)
         case 0b01:
             guard let (name, isid) = split(text) else { return nil }
             return (.port(InitiatorPort(name: name, isid: isid)), 4 + length)
@@ -47,7 +48,10 @@ enum TransportID: Sendable, Hashable {
         var at = bytes.count - mark.count
         while at > 0, Array(bytes[at..<at + mark.count]) != mark { at -= 1 }
         let digits = String(decoding: bytes[(at + mark.count)...], as: UTF8.self)
-        guard at > 0, digits.utf8.count == 12, let isid = UInt64(digits, radix: 16) else { return nil }
-        return (String(decoding: bytes[..<at], as: UTF8.self), isid)
+        guard at > 0, digits.utf8.count == 12, digits.allSatisfy(\.isHexDigit), let isid = UInt64(digits, radix: 16)
+        else {
+            return nil
+        }
+        return (String(decoding: bytes[..<at], as: UTF8.self).lowercased(), isid)
     }
 }

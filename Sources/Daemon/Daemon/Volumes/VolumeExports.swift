@@ -16,18 +16,16 @@ final class VolumeExports: VolumeExporter, TargetProvider {
         var target: ISCSITarget
     }
 
-    /// A volume's unit, and one that refuses writes for attachments that may only read.
-    private struct UnitKey: Hashable {
-        var volume: String
-        var isReadOnly: Bool
-    }
-
     private struct State {
         /// By the target's name in lower case, as initiators may spell it.
         var byName: [String: Open] = [:]
         var names: [String: String] = [:]
-        var units: [UnitKey: LogicalUnit] = [:]
+        /// By volume: one for all of its attachments, also for those that may only read, or reservations and resets would
+        /// bind only some of its hosts.
+        var units: [String: LogicalUnit] = [:]
         var lastPort: UInt16 = 0
+        /// The targets of before the restart are open again.
+        var isComplete = false
     }
 
     private let driver: ChunkVolumeDriver
@@ -35,6 +33,9 @@ final class VolumeExports: VolumeExporter, TargetProvider {
     private let ioThreads: WorkThreads
     private let changeThreads: WorkThreads
     private let state = PosixLocked(State())
+    /// Finding or making a unit and opening a target in front of it is one step, and so is dropping it behind the last:
+    /// two units of one volume would know nothing of each other's reservations.
+    private let unitOrder = PosixMutex()
     private let server = PosixLocked<ISCSIServer?>(nil)
     private let logger: Logger
 
@@ -52,26 +53,16 @@ final class VolumeExports: VolumeExporter, TargetProvider {
     /// The server that answers for these targets; before the first export.
     func serve(by server: ISCSIServer) { self.server.withLock { $0 = server } }
 
+    /// What was exported before the daemon started is exported again.
+    func completed() { state.withLock { $0.isComplete = true } }
+
     // MARK: VolumeExporter
 
     func export(_ export: VolumeExport) async throws(DriverError) -> [ExportPortal] {
         try await run { [self] () throws(DriverError) in
-            let unit = try unit(UnitKey(volume: export.volumeID, isReadOnly: export.isReadOnly))
-            state.withLock { state in
-                let name = export.target.lowercased()
-                let port: UInt16
-                if let old = state.byName[name] {
-                    port = old.target.relativePortID
-                } else {
-                    state.lastPort = state.lastPort == .max ? 1 : state.lastPort + 1
-                    port = state.lastPort
-                }
-                state.byName[name] = Open(
-                    export: export,
-                    target: ISCSITarget(
-                        name: export.target, relativePortID: port,
-                        account: CHAPAccount(name: export.chapName, secret: export.chapSecret), units: [0: unit]))
-                state.names[export.id] = name
+            try unitOrder.withLock { () throws(DriverError) in
+                let unit = try unit(export.volumeID)
+                state.withLock { state in open(export, unit, &state) }
             }
             logger.info(
                 "volume is exported",
@@ -80,6 +71,24 @@ final class VolumeExports: VolumeExporter, TargetProvider {
                 ])
             return portals
         }
+    }
+
+    private func open(_ export: VolumeExport, _ unit: LogicalUnit, _ state: inout State) {
+        let name = export.target.lowercased()
+        let port: UInt16
+        if let old = state.byName[name] {
+            port = old.target.relativePortID
+        } else {
+            state.lastPort = state.lastPort == .max ? 1 : state.lastPort + 1
+            port = state.lastPort
+        }
+        state.byName[name] = Open(
+            export: export,
+            target: ISCSITarget(
+                name: export.target, relativePortID: port,
+                account: CHAPAccount(name: export.chapName, secret: export.chapSecret),
+                isReadOnly: export.isReadOnly, units: [0: unit]))
+        state.names[export.id] = name
     }
 
     func unexport(_ id: String) async throws(DriverError) {
@@ -91,12 +100,11 @@ final class VolumeExports: VolumeExporter, TargetProvider {
             }
             guard let gone else { return }
             server.withLock { $0 }?.endSessions(target: gone.target.name)
-            let key = UnitKey(volume: gone.export.volumeID, isReadOnly: gone.export.isReadOnly)
-            state.withLock { state in
-                let isUsed = state.byName.values.contains {
-                    $0.export.volumeID == key.volume && $0.export.isReadOnly == key.isReadOnly
+            unitOrder.withLock {
+                state.withLock { state in
+                    let isUsed = state.byName.values.contains { $0.export.volumeID == gone.export.volumeID }
+                    if !isUsed { state.units[gone.export.volumeID] = nil }
                 }
-                if !isUsed { state.units[key] = nil }
             }
             logger.info(
                 "volume is exported no more",
@@ -132,24 +140,22 @@ final class VolumeExports: VolumeExporter, TargetProvider {
         }
     }
 
-    private func unit(_ key: UnitKey) throws(DriverError) -> LogicalUnit {
-        if let unit = state.withLock({ $0.units[key] }) { return unit }
-        let device = try driver.device(key.volume)
+    /// Under `unitOrder`.
+    private func unit(_ volume: String) throws(DriverError) -> LogicalUnit {
+        if let unit = state.withLock({ $0.units[volume] }) { return unit }
+        let device = try driver.device(volume)
         let made: LogicalUnit
         do throws(ReservationStoreError) {
             made = try LogicalUnit(
-                device: key.isReadOnly ? ReadOnlyDevice(device) : device,
+                device: device,
                 identity: LogicalUnitIdentity(
-                    vendor: "APUS", product: "VOLUME", revision: "1", serial: key.volume),
-                store: reservations.store(of: key.volume), threads: ioThreads)
+                    vendor: "APUS", product: "VOLUME", revision: "1", serial: volume),
+                store: reservations.store(of: volume), threads: ioThreads)
         } catch {
             throw .failed("\(error)")
         }
-        return state.withLock { state in
-            if let unit = state.units[key] { return unit }
-            state.units[key] = made
-            return made
-        }
+        state.withLock { [made] in $0.units[volume] = made }
+        return made
     }
 
     /// Ending sessions waits for their commands: on a thread that may.
@@ -171,6 +177,8 @@ final class VolumeExports: VolumeExporter, TargetProvider {
     // MARK: TargetProvider
 
     func target(named name: String) -> ISCSITarget? { state.withLock { $0.byName[name.lowercased()]?.target } }
+
+    var knowsAllTargets: Bool { state.withLock { $0.isComplete } }
 
     /// Whoever asks for targets says who they are: each attachment's account sees its own.
     var discoveryNeedsAuthentication: Bool { true }

@@ -42,6 +42,14 @@ struct VolumePlane: Sendable {
                     publicHost: configuration.publicHost.isEmpty ? nil : configuration.publicHost)
             ], now: { TimestampClock.systemTicks() / Timestamp.ticksPerSecond })
         settings.allowsMD5 = configuration.iscsiAllowsMD5
+        settings.onFailedLogin = { failure in
+            logger.warning(
+                "iSCSI login failed",
+                metadata: [
+                    "initiator": "\(failure.initiator)", "address": "\(failure.address)",
+                    "target": "\(failure.target)", "reason": "\(failure.reason)", "omitted": "\(failure.omitted)",
+                ])
+        }
         let server: ISCSIServer
         do throws(ISCSIError) {
             server = try ISCSIServer(configuration: settings, provider: exports)
@@ -58,6 +66,7 @@ struct VolumePlane: Sendable {
             records: control.records, driver: driver, exporter: exports, images: NoImages(), configuration: service)
         do {
             let report = try await volumes.start()
+            exports.completed()
             logger.info("volumes are ready", metadata: ["report": "\(report)"])
         } catch {
             throw DaemonError("Volumes can't start: \(error).")

@@ -75,6 +75,7 @@ package struct RunningDaemon: Sendable {
             configuration: configuration, listeners: listeners, stores: stores, control: control, volumes: volumes,
             logger: logger)
         StoreMetrics.register(stores.store, in: faces.metrics)
+        TargetMetrics.register(volumes.server, in: faces.metrics)
         let admin = AdminActions(
             stores: stores, control: control,
             volumes: VolumeActions(
