@@ -221,7 +221,7 @@ if !withoutFaces {
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", logging, nioEmbedded,
+                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI", logging, nioEmbedded,
                 httpTypes,
                 httpParts,
             ] + nio,

@@ -89,6 +89,19 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         return bytes[0]
     }
 
+    /// What was unmanaged may be managed again under another id, although a host was attached before.
+    @Test func aVolumeThatNobodyHoldsIsClosed() throws {
+        var volume: LayeredVolume? = try make("v")
+        let written = begin(try #require(volume), 5, sector: 0)
+        store.runPending()
+        #expect(throws: Never.self) { try #require(written.value).get() }
+        #expect(throws: LayerError.inUse("v")) { try store.rename("v", to: "w", attributes: []) }
+        volume = nil
+        try store.rename("v", to: "w", attributes: [])
+        #expect(try Self.sector(store.volume("w", threads: nil), 0) == 5)
+        #expect(throws: LayerError.noSuchHandle("v")) { try store.volume("v", threads: nil) }
+    }
+
     @Test func aWriteThatARevertOvertookDoesNotLandBehindTheVolumesEnd() throws {
         let volume = try make("v")
         try store.snapshot("v", as: "s", attributes: [])

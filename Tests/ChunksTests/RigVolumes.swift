@@ -20,6 +20,8 @@ enum VolumeStep: Sendable, Hashable {
     case read(Int, seed: UInt64)
     /// Makes durable what was written to the volume that has a write cache.
     case flush
+    /// Nobody holds it any more.
+    case close(Int)
 }
 
 /// A volume's or a snapshot's bytes in the model, and their hash, computed once. Never changed: copies share it.
@@ -92,6 +94,9 @@ extension StoreRig {
         case .remove(let v): try remove(Self.handleNames[v])
         case .read(let v, let seed): try readVolume(Self.handleNames[v], seed)
         case .flush: try flushVolumes()
+        case .close(let v):
+            try flush()
+            openVolumes[Self.handleNames[v]] = nil
         }
     }
 
@@ -235,7 +240,9 @@ extension StoreRig {
 
     private func volume(_ name: Bytes) throws -> LayeredVolume? {
         do {
-            return try store.volume(name, threads: nil)
+            let volume = try store.volume(name, threads: nil)
+            openVolumes[name] = volume
+            return volume
         } catch LayerError.noSuchHandle {
             guard model.volumes[name] == nil else { throw RigFailure("\(name) is gone") }
             return nil
@@ -429,6 +436,7 @@ extension TraceGenerator {
         case 79..<81: return .resize(v)
         case 81..<87: return .remove(any)
         case 87..<90: return .flush
+        case 90..<92: return .close(any)
         default: return .read(any, seed: random.next() % 10_000)
         }
     }

@@ -55,7 +55,10 @@ extension Rigs {
     static func snapshotBetween(_ mutant: Mutant? = nil) throws {
         let target = Box<(ChunkStore, LayeredVolume)>()
         let taken = Box<Bool>()
-        let rig = try volumeRig(mutant) { place in
+        // With threads of its own: the snapshot waits for the log while the write is still on its way there.
+        var configuration = StoreRig.configuration(mutant)
+        configuration.isThreaded = true
+        configuration.atPlace = { place in
             guard place == "head found", let (store, volume) = target.value, taken.value == nil else { return }
             taken.set(false)
             let done = Box<Bool>()
@@ -67,20 +70,23 @@ extension Rigs {
             while !volume.gate.isClosed, done.value == nil {}
             taken.set(done.value != nil)
         }
-        let volume = try rig.store.volume("v0", threads: nil)
-        _ = write(volume, 1, sector: 0, count: 8).wait { rig.store.runPending() }
-        target.set((rig.store, volume))
-        let box = write(volume, 2, sector: 0, count: 8)
-        _ = box.wait { rig.store.runPending() }
-        while try rig.store.handle("s0") == nil {}
-        let snapshot = try rig.store.volume("s0", threads: nil)
+        let disk = SimulatedDisk()
+        let store = try StoreRig.open(disk, RigIndexes(copies: 2) { disk.cutCount }, configuration)
+        try store.createVolume("v0", byteCount: UInt64(StoreRig.volumeBytes), attributes: [])
+        let volume = try store.volume("v0", threads: nil)
+        _ = write(volume, 1, sector: 0, count: 8).wait {}
+        target.set((store, volume))
+        _ = write(volume, 2, sector: 0, count: 8).wait {}
+        while try store.handle("s0") == nil {}
+        let snapshot = try store.volume("s0", threads: nil)
         try expect(volume, sector: 0, [2], "the volume")
         let wasFirst = taken.value == true
         try expect(
             snapshot, sector: 0, [wasFirst ? 1 : 2], "the snapshot, taken \(wasFirst ? "before" : "after") the write")
-        if try rig.store.layer(of: "v0").parent != rig.store.layer(of: "s0").id {
+        if try store.layer(of: "v0").parent != store.layer(of: "s0").id {
             throw RigFailure("the volume does not stand on its snapshot")
         }
+        try store.close()
     }
 
     /// A leaf is looked up in the index, and before that is put in memory the overlay goes to the index and is forgotten.

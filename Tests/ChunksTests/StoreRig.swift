@@ -57,7 +57,11 @@ final class StoreRig {
     private(set) var disk: SimulatedDisk
     private(set) var indexes: RigIndexes
     private(set) var configuration: ChunkStore.Configuration
-    private(set) var storeIfOpen: ChunkStore?
+    private(set) var storeIfOpen: ChunkStore? {
+        didSet { openVolumes = [:] }
+    }
+    /// Held, as a target holds them, so that what is in memory of them is used again.
+    var openVolumes: [Bytes: LayeredVolume] = [:]
     private var ticks: Int64 = 1_000_000
     /// The state after each operation that may have reached the log, from where this log began.
     private(set) var states: [Model] = [Model()]

@@ -54,7 +54,9 @@ struct LayersBenchmark {
 
     private func changes(_ store: ChunkStore, _ threads: WorkThreads, _ report: inout Report) throws {
         let sides = [Self.small, Self.large]
-        for name in sides { _ = try store.volume(name, threads: threads) }
+        // Open, as attached ones are.
+        let open = try sides.map { try store.volume($0, threads: threads) }
+        defer { withExtendedLifetime(open) {} }
         var times: [String: [[Double]]] = [:]
         for round in 0..<rounds {
             for side in round % 2 == 0 ? [0, 1] : [1, 0] {

@@ -47,6 +47,9 @@ package final class ChunkVolumeDriver: VolumeDriver {
         }
     }
 
+    /// Nobody uses the volume as a disk any more: it is closed when the last request is over.
+    package func release(_ id: String) { devices.withLock { $0[id] = nil } }
+
     // MARK: VolumeDriver
 
     package func create(_ volume: NewVolume) async throws(DriverError) {

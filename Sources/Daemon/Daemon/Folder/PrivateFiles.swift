@@ -50,6 +50,21 @@ package struct PrivateFiles: Sendable {
         }
     }
 
+    /// For good, also after a power cut. That it isn't there is as good.
+    package func remove(_ name: String) throws(DaemonError) {
+        do throws(DiskError) {
+            do throws(DiskError) {
+                try disk.remove(name)
+            } catch {
+                guard error.isNotFound else { throw error }
+                return
+            }
+            try disk.syncDirectory(Self.folder(of: name))
+        } catch {
+            throw DaemonError("The file \(name) of the data folder can't be removed (\(error)).")
+        }
+    }
+
     private static func folder(of name: String) -> String {
         name.lastIndex(of: "/").map { String(name[..<$0]) } ?? ""
     }

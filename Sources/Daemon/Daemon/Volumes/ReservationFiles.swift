@@ -12,8 +12,13 @@ struct ReservationFiles: Sendable {
     init(files: PrivateFiles) { self.files = files }
 
     /// - Parameter volume: a UUID of the service's, so that no other text becomes a file's name.
-    func store(of volume: String) -> any ReservationStore {
-        OneFile(files: files, name: Self.folder + "/" + volume.filter { $0.isHexDigit || $0 == "-" })
+    func store(of volume: String) -> any ReservationStore { OneFile(files: files, name: Self.name(of: volume)) }
+
+    /// Nobody is attached any more, so nobody is left who holds anything.
+    func forget(_ volume: String) throws(DaemonError) { try files.remove(Self.name(of: volume)) }
+
+    private static func name(of volume: String) -> String {
+        folder + "/" + volume.filter { $0.isHexDigit || $0 == "-" }
     }
 
     private final class OneFile: ReservationStore {
@@ -32,7 +37,11 @@ struct ReservationFiles: Sendable {
         }
 
         func save(_ blob: [UInt8]) throws(ReservationStoreError) {
-            do throws(DaemonError) { try files.write(name, blob) } catch { throw ReservationStoreError("\(error)") }
+            do throws(DaemonError) {
+                if blob.isEmpty { try files.remove(name) } else { try files.write(name, blob) }
+            } catch {
+                throw ReservationStoreError("\(error)")
+            }
         }
     }
 }

@@ -101,14 +101,29 @@ final class VolumeExports: VolumeExporter, TargetProvider {
             guard let gone else { return }
             server.withLock { $0 }?.endSessions(target: gone.target.name)
             unitOrder.withLock {
-                state.withLock { state in
+                let isUsed = state.withLock { state in
                     let isUsed = state.byName.values.contains { $0.export.volumeID == gone.export.volumeID }
                     if !isUsed { state.units[gone.export.volumeID] = nil }
+                    return isUsed
+                }
+                if !isUsed {
+                    driver.release(gone.export.volumeID)
+                    forgetReservations(gone.export.volumeID)
                 }
             }
             logger.info(
                 "volume is exported no more",
                 metadata: ["volume_id": "\(gone.export.volumeID)", "export_id": "\(id)"])
+        }
+    }
+
+    /// The next host that the volume is attached to must not find itself fenced off by one that is gone.
+    private func forgetReservations(_ volume: String) {
+        do throws(DaemonError) {
+            try reservations.forget(volume)
+        } catch {
+            // They come back if the volume is attached again, and can be preempted then.
+            logger.warning("reservations stay", metadata: ["volume_id": "\(volume)", "error": "\(error)"])
         }
     }
 

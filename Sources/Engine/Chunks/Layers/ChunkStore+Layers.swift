@@ -6,7 +6,7 @@ private import Synchronization
 // control plane, never for an event loop or a connection's thread.
 
 extension ChunkStore {
-    /// Opens a volume to read and write, or a snapshot to read; the same object for the same name while it is open.
+    /// Opens a volume to read and write, or a snapshot to read; the same object for the same name while anybody holds it.
     ///
     /// - Parameter threads: where requests go on that have to wait; nil only where one thread does everything.
     package func volume(_ name: Bytes, threads: WorkThreads?) throws(LayerError) -> LayeredVolume {

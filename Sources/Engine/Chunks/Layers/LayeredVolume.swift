@@ -3,7 +3,7 @@ import Synchronization
 
 /// An open volume, or a snapshot that is read from: blocks of 4 KiB resolved through its layers, bytes at any multiple of 512.
 ///
-/// All calls are safe from any thread. Writes never wait for a disk; what has to wait (for the gate, for a block, for bytes
+/// It is open for as long as anybody holds this object, as each of its requests does. All calls are safe from any thread. Writes never wait for a disk; what has to wait (for the gate, for a block, for bytes
 /// around a partial block) goes on on `threads`.
 package final class LayeredVolume: Sendable {
     package let name: Bytes
@@ -30,6 +30,8 @@ package final class LayeredVolume: Sendable {
         self.threads = threads
         bytes = Atomic(chain[0].byteCount)
     }
+
+    deinit { store.volumes.closed(name, head: chain.value[0].id, number: number) }
 
     /// The volume's size, in bytes.
     package var byteCount: UInt64 { bytes.load(ordering: .acquiring) }

@@ -1,6 +1,6 @@
 import Primitives
 
-/// The volumes that are open, and the leaves of their maps that are in memory, resolved through all their layers.
+/// The volumes that are open, for as long as anybody holds them, and the leaves of their maps that are in memory, resolved through all their layers.
 ///
 /// Leaves are changed as records are applied, under the store's memory mutex, and put in under it, too: so a leaf in memory is
 /// never older than what was acknowledged.
@@ -17,17 +17,33 @@ final class VolumeTable: Sendable {
         init(_ leaf: Leaf) { self.leaf = leaf }
     }
 
+    private struct Open {
+        weak var volume: LayeredVolume?
+        let number: UInt64
+    }
+
     private let mutex = PosixMutex()
-    private let open = PosixGuarded<(byName: [Bytes: LayeredVolume], byHead: [UInt64: LayeredVolume])>(([:], [:]))
+    private let open = PosixGuarded<(byName: [Bytes: Open], byHead: [UInt64: Open])>(([:], [:]))
     private let leafMutex = PosixMutex()
     private let leaves = PosixGuarded(RecentCache<LeafID, ResolvedLeaf>(limit: Limits.resolvedLeavesMax))
 
-    func find(_ name: Bytes) -> LayeredVolume? { mutex.withLock { open.value.byName[name] } }
+    func find(_ name: Bytes) -> LayeredVolume? { mutex.withLock { open.value.byName[name]?.volume } }
+
+    private func find(head: UInt64) -> LayeredVolume? { mutex.withLock { open.value.byHead[head]?.volume } }
 
     func insert(_ volume: LayeredVolume, head: UInt64, isWritable: Bool) {
+        let entry = Open(volume: volume, number: volume.number)
         mutex.withLock {
-            open.value.byName[volume.name] = volume
-            if isWritable { open.value.byHead[head] = volume }
+            open.value.byName[volume.name] = entry
+            if isWritable { open.value.byHead[head] = entry }
+        }
+    }
+
+    /// Nobody holds it any more. (Its name or its head may be another object's by now.)
+    func closed(_ name: Bytes, head: UInt64, number: UInt64) {
+        mutex.withLock {
+            if open.value.byName[name]?.number == number { open.value.byName[name] = nil }
+            if open.value.byHead[head]?.number == number { open.value.byHead[head] = nil }
         }
     }
 
@@ -38,7 +54,7 @@ final class VolumeTable: Sendable {
         mutex.withLock {
             if volume.isWritable { open.value.byHead[old] = nil }
             if let head = move.chain.first {
-                if volume.isWritable { open.value.byHead[head.id] = volume }
+                if volume.isWritable { open.value.byHead[head.id] = Open(volume: volume, number: volume.number) }
             } else {
                 open.value.byName[volume.name] = nil
             }
@@ -69,10 +85,10 @@ final class VolumeTable: Sendable {
     func applied(_ record: Record) {
         switch record {
         case .volumeWrite(let layer, let firstBlock, let entries, _):
-            guard let volume = mutex.withLock({ open.value.byHead[layer] }) else { return }
+            guard let volume = find(head: layer) else { return }
             change(volume, firstBlock, UInt64(entries.count)) { leaf, block, at in leaf[block] = entries[at] }
         case .volumeTrim(let layer, let firstBlock, let count, _):
-            guard let volume = mutex.withLock({ open.value.byHead[layer] }) else { return }
+            guard let volume = find(head: layer) else { return }
             // Nothing shows through: where no zeros are left there is no older layer.
             change(volume, firstBlock, count) { leaf, block, _ in leaf[block] = .zero }
         default: break
