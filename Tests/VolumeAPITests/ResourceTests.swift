@@ -111,6 +111,19 @@ import Volumes
         }
     }
 
+    @Test(arguments: ["{}", "null", "\"id\"", "5"])
+    func completingAsksForNothingMore(_ value: String) async throws {
+        let harness = try await Harness()
+        try await harness.run { send in
+            let volume = try await send.volume()
+            let made = try await send("POST", "/attachments", "{\"attachment\":{\"volume_uuid\":\"\(volume)\"}}")
+            let id = made["attachment"]?["id"]?.string ?? ""
+            let answer = try await send("POST", "/attachments/\(id)/action", "{\"os-complete\":\(value)}")
+            #expect(answer.status == 204)
+            #expect(try await send.status(volume) == "in-use")
+        }
+    }
+
     @Test func severalPortalsAreToldToThoseWithSeveralPaths() async throws {
         let harness = try await Harness()
         harness.exporter.setPortals([

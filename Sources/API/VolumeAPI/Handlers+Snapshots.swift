@@ -54,12 +54,13 @@ private enum SnapshotActions {
             try await h.volumes.resetSnapshot(id, to: status, progress: progress, for: c.asker)
             return .accepted
         },
-        Action("os-force_delete", .admin, "volume_extension:snapshot_admin_actions:force_delete") {
+        Action("os-force_delete", .admin, "volume_extension:snapshot_admin_actions:force_delete", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.deleteSnapshot(id, force: true, for: c.asker)
             return .accepted
         },
-        Action("os-unmanage", .admin, "snapshot_extension:snapshot_unmanage") { h, c, id, _ async throws(VolumeError) in
+        Action("os-unmanage", .admin, "snapshot_extension:snapshot_unmanage", hasFields: false) {
+            h, c, id, _ async throws(VolumeError) in
             try await h.volumes.unmanageSnapshot(id, for: c.asker)
             return .accepted
         },
