@@ -203,16 +203,37 @@ extension VolumeService {
     }
 
     /// Sets the state by an administrator's word.
-    package func resetSnapshot(
-        _ id: String, to status: SnapshotStatus, progress: String?, for asker: Asker
+    package func resetSnapshot(_ id: String, to status: SnapshotStatus, for asker: Asker) async throws(VolumeError) {
+        let now = now
+        try await write { db in
+            _ = try Lookups.snapshot(db, id, for: asker)
+            try Table.update(
+                db, "volume_snapshots", ["status": status.rawValue, "updated_at": now], where: "id = ?", [id])
+        }
+    }
+
+    /// What a compute service says of a snapshot that it has a part in: how the making or the deletion of it goes.
+    package func reportSnapshot(
+        _ id: String, _ status: SnapshotStatus, progress: String?, for asker: Asker
     ) async throws(VolumeError) {
         let now = now
         try await write { db in
             let snapshot = try Lookups.snapshot(db, id, for: asker)
+            let allowed: [SnapshotStatus] =
+                switch snapshot.status {
+                case .creating: [.creating, .available, .error]
+                case .deleting: [.deleting, .errorDeleting]
+                default: []
+                }
+            guard allowed.contains(status) else {
+                throw VolumeError.invalid(
+                    "Invalid snapshot: Provided snapshot status \(status.rawValue) not allowed for snapshot with status "
+                        + "\(snapshot.status.rawValue).")
+            }
             try Table.update(
                 db, "volume_snapshots",
                 ["status": status.rawValue, "progress": progress ?? snapshot.progress, "updated_at": now],
-                where: "id = ?", [id])
+                where: "id = ? AND status = ?", [id, snapshot.status.rawValue])
         }
     }
 
