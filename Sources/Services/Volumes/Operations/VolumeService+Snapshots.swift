@@ -88,8 +88,14 @@ extension VolumeService {
         }
         let (status, now) = (outcome, now)
         do throws(VolumeError) {
-            try await settle { db in
+            let deleted = try await settle { db in
+                var deleted: [Snapshot] = []
                 for snapshot in snapshots {
+                    let current = try Lookups.snapshot(db, snapshot.id)?.status
+                    if current == nil || current == .deleting {
+                        deleted.append(snapshot)
+                        continue
+                    }
                     try Table.update(
                         db, "volume_snapshots",
                         [
@@ -106,6 +112,11 @@ extension VolumeService {
                         db, "volume_group_snapshots", ["status": status.rawValue],
                         where: "id = ? AND status = 'creating'", [groupSnapshotID])
                 }
+                return deleted
+            }
+            // An administrator's word deleted them before they were there: they must not outlive their rows.
+            if status == .available {
+                for snapshot in deleted { await carryOutSnapshotDeletion(snapshot, requestID: requestID) }
             }
         } catch {
             // The rows stay `creating`: the sweeper ends them.
@@ -125,7 +136,7 @@ extension VolumeService {
                     throw VolumeError.invalid("Invalid snapshot: Snapshot \(id) is part of a group snapshot.")
                 }
                 let from: [SnapshotStatus] =
-                    force ? SnapshotStatus.allCases.filter { $0 != .deleting } : SnapshotStatus.deletable
+                    force ? SnapshotStatus.allCases : SnapshotStatus.deletable
                 guard try Transitions.snapshot(db, id, from: from, to: .deleting, now: now) else {
                     throw VolumeError.invalid(
                         "Invalid snapshot: Snapshot status must be available or error, and must not be part of a "
