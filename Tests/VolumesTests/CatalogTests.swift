@@ -46,7 +46,7 @@ import VolumeDrivers
     @Test func privateTypesAreForThoseWithAccess() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "p", description: nil, isPublic: false, extraSpecs: [:], for: fixture.admin)
+            name: "p", description: nil, isPublic: false, extraSpecs: [:])
         #expect(await refusal { _ = try await fixture.volume { $0.type = "p" } }?.isNotFound == true)
         try await fixture.service.addTypeAccess(type.id, project: "work")
         #expect(
@@ -60,11 +60,11 @@ import VolumeDrivers
     @Test func namesAreTakenOnceAndTypesInUseStay() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "a", description: nil, isPublic: true, extraSpecs: ["x": "1"], for: fixture.admin)
+            name: "a", description: nil, isPublic: true, extraSpecs: ["x": "1"])
         #expect(
             await refusal {
                 _ = try await fixture.service.createType(
-                    name: "a", description: nil, isPublic: true, extraSpecs: [:], for: fixture.admin)
+                    name: "a", description: nil, isPublic: true, extraSpecs: [:])
             }?.isConflict == true)
         _ = try await fixture.volume { $0.type = "a" }
         #expect(await refusal { try await fixture.service.deleteType(type.id) }?.isInvalid == true)
@@ -76,8 +76,7 @@ import VolumeDrivers
     @Test func aProjectsDefaultComesBeforeTheConfiguredOne() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "mine", description: nil, isPublic: true, extraSpecs: ["apus:block_bytes": "4096"],
-            for: fixture.admin)
+            name: "mine", description: nil, isPublic: true, extraSpecs: ["apus:block_bytes": "4096"])
         _ = try await fixture.service.setDefaultType(project: "work", type: "mine", for: fixture.admin)
         let volume = try await fixture.volume()
         #expect(volume.typeID == type.id && volume.blockBytes == 4096)
@@ -88,7 +87,7 @@ import VolumeDrivers
     @Test func encryptionIsSaidBeforeThereAreVolumes() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "e", description: nil, isPublic: true, extraSpecs: [:], for: fixture.admin)
+            name: "e", description: nil, isPublic: true, extraSpecs: [:])
         let request = EncryptionRequest(
             provider: "luks", cipher: "aes-xts-plain64", keySize: 256, controlLocation: "front-end")
         let record = try await fixture.service.createEncryption(ofType: type.id, request)
