@@ -177,6 +177,35 @@ import VolumeDrivers
         #expect(try await fixture.volume(size: 1).status == .error)
     }
 
+    @Test func whatIsReservedIsNotPromised() async throws {
+        let driver = MemoryVolumes(totalBytes: 10 << 30)
+        let fixture = try await Fixture(driver: driver) { configuration in
+            configuration.overSubscriptionMax = 1
+            configuration.reservedPercentage = 50
+        }
+        #expect(try await fixture.volume(size: 5).status == .available)
+        #expect(try await fixture.volume(size: 1).status == .error)
+    }
+
+    /// There is one backend in one zone: what was made under other names belongs to it all the same.
+    @Test func namesInTheConfigurationMayChange() async throws {
+        let fixture = try await Fixture()
+        let volume = try await fixture.volume()
+        var configuration = Fixture.configuration(fixture.clock)
+        configuration.host = "host2"
+        configuration.backend = "fast"
+        configuration.zone = "north"
+        let service = VolumeService(
+            records: fixture.records, driver: fixture.driver, exporter: fixture.exporter, images: NoImages(),
+            configuration: configuration)
+        _ = try await service.start()
+        let after = try await service.volume(volume.id, for: fixture.ann).volume
+        #expect(after.host == "host2@fast#chunks" && after.zone == "north")
+        #expect(Set(try await service.services().map(\.host)) == ["host2", "host2@fast"])
+        #expect(try await service.shares(ofHost: "host2@fast").map(\.volumes) == [1])
+        service.stop()
+    }
+
     @Test func aDisabledBackendTakesNoVolumes() async throws {
         let fixture = try await Fixture()
         try await fixture.service.setService(

@@ -327,7 +327,7 @@ extension Handlers {
         func gigabytes(_ bytes: UInt64) -> JSON { .number(String(bytes >> 30)) }
         return .of([
             "volume_backend_name": .string(configuration.backend), "pool_name": .string(configuration.pool),
-            "vendor_name": .string(pool.traits.vendor), "driver_version": .string(pool.traits.version),
+            "vendor_name": .string(configuration.vendor), "driver_version": .string(pool.traits.version),
             "storage_protocol": .string(pool.traits.storageProtocol),
             "total_capacity_gb": gigabytes(pool.statistics.totalBytes),
             "free_capacity_gb": gigabytes(pool.statistics.freeBytes),
@@ -353,7 +353,7 @@ extension Handlers {
         return .ok(
             .of([
                 "namespace": .string("OS::Storage::Capabilities::\(configuration.backendHost)"),
-                "vendor_name": .string(traits.vendor), "volume_backend_name": .string(configuration.backend),
+                "vendor_name": .string(configuration.vendor), "volume_backend_name": .string(configuration.backend),
                 "pool_name": .string(configuration.pool), "driver_version": .string(traits.version),
                 "storage_protocol": .string(traits.storageProtocol), "display_name": .string(configuration.backend),
                 "description": .string("Volumes of \(configuration.backendHost)"), "visibility": .string("public"),
