@@ -221,7 +221,8 @@ if !withoutFaces {
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI", logging, nioEmbedded,
+                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI", "Volumes", logging,
+                nioEmbedded,
                 httpTypes,
                 httpParts,
             ] + nio,

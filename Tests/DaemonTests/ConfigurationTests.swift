@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import Volumes
 
 @testable import Daemon
 
@@ -64,6 +65,27 @@ struct ConfigurationTests {
     @Test func anAbsentFileIsRefusedByName() {
         let error = #expect(throws: DaemonError.self) { try load(file: "/nowhere/at/all.json") }
         #expect(error?.problem.contains("/nowhere/at/all.json") == true)
+    }
+
+    @Test func volumesTakeTheirNamesAndLimits() throws {
+        let volumes = try load([
+            (key: "volume.host_name", value: "box"), (key: "volume.backend", value: "fast"),
+            (key: "volume.availability_zone", value: "north"), (key: "volume.quota_volumes", value: "-1"),
+            (key: "volume.quota_per_volume_gigabytes", value: "50"), (key: "volume.reserved_percent", value: "5"),
+        ]).volumes.service(systemName: "other")
+        #expect(volumes.place == "box@fast#chunks" && volumes.zone == "north" && volumes.reservedPercentage == 5)
+        #expect(volumes.quotaDefaults[.volumes] == -1 && volumes.quotaDefaults[.perVolumeGigabytes] == 50)
+        #expect(volumes.quotaDefaults[.gigabytes] == 1_000)
+        #expect(try load().volumes.service(systemName: "other").place == "other@chunks#chunks")
+    }
+
+    @Test(arguments: [
+        ("volume.host_name", "a@b"), ("volume.backend", ""), ("volume.backend", "a#b"), ("volume.pool", "x y"),
+        ("volume.availability_zone", ""), ("volume.availability_zone", " x"), ("volume.default_type", ""),
+        ("volume.quota_volumes", "-2"), ("volume.reserved_percent", "101"),
+    ])
+    func volumesRefuseNamesThatDontFit(pair: (String, String)) {
+        #expect(throws: DaemonError.self) { try load([(key: pair.0, value: pair.1)]) }
     }
 
     @Test func theSampleNamesEveryKeyAtItsDefault() throws {

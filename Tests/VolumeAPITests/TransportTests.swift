@@ -91,6 +91,17 @@ import Testing
         }
     }
 
+    @Test func anEmptyIDIsNotTheCollection() async throws {
+        let harness = try await Harness()
+        try await harness.run { send in
+            let listed = try await send("GET", "/volumes/")
+            #expect(listed.status == 404)
+            #expect(try await send("DELETE", "/volumes/").status == 404)
+            #expect(try await send("PUT", "/volumes/", "{\"volume\":{\"name\":\"x\"}}").status == 404)
+            #expect(try await send("GET", "//v3/").status == 200)
+        }
+    }
+
     @Test func bodiesAreJSONAndBounded() async throws {
         let harness = try await Harness()
         try await harness.run { send in

@@ -12,6 +12,18 @@ import VolumeDrivers
         AttachmentRequest(volumeID: volume, instanceID: instance, connector: nil, mode: nil)
     }
 
+    @Test func aHostThatCannotConnectLeavesNothingReserved() async throws {
+        let fixture = try await Fixture()
+        let volume = try await fixture.volume()
+        let refused = await refusal {
+            _ = try await fixture.service.createAttachment(
+                AttachmentRequest(volumeID: volume.id, instanceID: nil, connector: ["host": "h"], mode: nil),
+                for: fixture.ann)
+        }
+        #expect(refused?.isInvalid == true)
+        #expect(try await fixture.status(volume.id) == .available)
+    }
+
     @Test func theFlowOfAComputeService() async throws {
         let fixture = try await Fixture()
         let volume = try await fixture.volume()
@@ -87,8 +99,7 @@ import VolumeDrivers
     @Test func severalHostsShareAMultiattachVolume() async throws {
         let fixture = try await Fixture()
         _ = try await fixture.service.createType(
-            name: "shared", description: nil, isPublic: true, extraSpecs: ["multiattach": "<is> True"],
-            for: fixture.admin)
+            name: "shared", description: nil, isPublic: true, extraSpecs: ["multiattach": "<is> True"])
         let volume = try await fixture.volume { $0.type = "shared" }
         #expect(volume.multiattach)
         let first = try await fixture.attached(volume.id)
@@ -234,7 +245,7 @@ import VolumeDrivers
     @Test func hostsAreToldTheirShareOfAPolicy() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "fast", description: nil, isPublic: true, extraSpecs: [:], for: fixture.admin)
+            name: "fast", description: nil, isPublic: true, extraSpecs: [:])
         let policy = try await fixture.service.createPolicy(
             name: "q", consumer: "front-end",
             specs: ["read_iops_sec_per_gb": "100", "write_iops_sec_per_gb": "1", "write_iops_sec_per_gb_min": "50"])

@@ -46,7 +46,7 @@ import VolumeDrivers
     @Test func privateTypesAreForThoseWithAccess() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "p", description: nil, isPublic: false, extraSpecs: [:], for: fixture.admin)
+            name: "p", description: nil, isPublic: false, extraSpecs: [:])
         #expect(await refusal { _ = try await fixture.volume { $0.type = "p" } }?.isNotFound == true)
         try await fixture.service.addTypeAccess(type.id, project: "work")
         #expect(
@@ -60,11 +60,11 @@ import VolumeDrivers
     @Test func namesAreTakenOnceAndTypesInUseStay() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "a", description: nil, isPublic: true, extraSpecs: ["x": "1"], for: fixture.admin)
+            name: "a", description: nil, isPublic: true, extraSpecs: ["x": "1"])
         #expect(
             await refusal {
                 _ = try await fixture.service.createType(
-                    name: "a", description: nil, isPublic: true, extraSpecs: [:], for: fixture.admin)
+                    name: "a", description: nil, isPublic: true, extraSpecs: [:])
             }?.isConflict == true)
         _ = try await fixture.volume { $0.type = "a" }
         #expect(await refusal { try await fixture.service.deleteType(type.id) }?.isInvalid == true)
@@ -76,8 +76,7 @@ import VolumeDrivers
     @Test func aProjectsDefaultComesBeforeTheConfiguredOne() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "mine", description: nil, isPublic: true, extraSpecs: ["apus:block_bytes": "4096"],
-            for: fixture.admin)
+            name: "mine", description: nil, isPublic: true, extraSpecs: ["apus:block_bytes": "4096"])
         _ = try await fixture.service.setDefaultType(project: "work", type: "mine", for: fixture.admin)
         let volume = try await fixture.volume()
         #expect(volume.typeID == type.id && volume.blockBytes == 4096)
@@ -88,7 +87,7 @@ import VolumeDrivers
     @Test func encryptionIsSaidBeforeThereAreVolumes() async throws {
         let fixture = try await Fixture()
         let type = try await fixture.service.createType(
-            name: "e", description: nil, isPublic: true, extraSpecs: [:], for: fixture.admin)
+            name: "e", description: nil, isPublic: true, extraSpecs: [:])
         let request = EncryptionRequest(
             provider: "luks", cipher: "aes-xts-plain64", keySize: 256, controlLocation: "front-end")
         let record = try await fixture.service.createEncryption(ofType: type.id, request)
@@ -176,6 +175,35 @@ import VolumeDrivers
         #expect(try await fixture.volume(size: 15).status == .available)
         #expect(try await fixture.volume(size: 5).status == .available)
         #expect(try await fixture.volume(size: 1).status == .error)
+    }
+
+    @Test func whatIsReservedIsNotPromised() async throws {
+        let driver = MemoryVolumes(totalBytes: 10 << 30)
+        let fixture = try await Fixture(driver: driver) { configuration in
+            configuration.overSubscriptionMax = 1
+            configuration.reservedPercentage = 50
+        }
+        #expect(try await fixture.volume(size: 5).status == .available)
+        #expect(try await fixture.volume(size: 1).status == .error)
+    }
+
+    /// There is one backend in one zone: what was made under other names belongs to it all the same.
+    @Test func namesInTheConfigurationMayChange() async throws {
+        let fixture = try await Fixture()
+        let volume = try await fixture.volume()
+        var configuration = Fixture.configuration(fixture.clock)
+        configuration.host = "host2"
+        configuration.backend = "fast"
+        configuration.zone = "north"
+        let service = VolumeService(
+            records: fixture.records, driver: fixture.driver, exporter: fixture.exporter, images: NoImages(),
+            configuration: configuration)
+        _ = try await service.start()
+        let after = try await service.volume(volume.id, for: fixture.ann).volume
+        #expect(after.host == "host2@fast#chunks" && after.zone == "north")
+        #expect(Set(try await service.services().map(\.host)) == ["host2", "host2@fast"])
+        #expect(try await service.shares(ofHost: "host2@fast").map(\.volumes) == [1])
+        service.stop()
     }
 
     @Test func aDisabledBackendTakesNoVolumes() async throws {

@@ -50,8 +50,7 @@ import VolumeDrivers
     @Test func aTypeThatTheBackendDoesNotOfferHasNoPlace() async throws {
         let fixture = try await Fixture()
         _ = try await fixture.service.createType(
-            name: "gold", description: nil, isPublic: true, extraSpecs: ["volume_backend_name": "other"],
-            for: fixture.admin)
+            name: "gold", description: nil, isPublic: true, extraSpecs: ["volume_backend_name": "other"])
         let volume = try await fixture.volume { $0.type = "gold" }
         #expect(volume.status == .error)
         let messages = try await fixture.service.messages(ListQuery(), for: fixture.ann)
@@ -229,7 +228,7 @@ import VolumeDrivers
     @Test func aRetypeChangesTheRowAndQuotaButNotTheState() async throws {
         let fixture = try await Fixture()
         let gold = try await fixture.service.createType(
-            name: "gold", description: nil, isPublic: true, extraSpecs: [:], for: fixture.admin)
+            name: "gold", description: nil, isPublic: true, extraSpecs: [:])
         let volume = try await fixture.volume()
         try await fixture.service.retype(volume.id, to: "gold", for: fixture.ann)
         let retyped = try await fixture.service.volume(volume.id, for: fixture.ann)

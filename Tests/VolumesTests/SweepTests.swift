@@ -1,4 +1,5 @@
 import Primitives
+import Synchronization
 import Testing
 import VolumeDrivers
 
@@ -165,6 +166,95 @@ import VolumeDrivers
         #expect(try await fixture.status(made.volume.id) == (place == .before ? .errorManaging : .available))
         gate.open()
         await fixture.service.settle()
+        service.stop()
+    }
+
+    @Test func volumesOfAGroupThatIsBeingMadeAreLeftAlone() async throws {
+        let fixture = try await Fixture()
+        let group = try await fixture.group()
+        for name in ["a", "b"] { _ = try await fixture.volume(name) { $0.groupID = group.id } }
+        let gate = stop(fixture, at: .before) { if case .clone = $0 { true } else { false } }
+        let copy = try await fixture.service.createGroup(
+            from: .group(group.id), name: nil, description: nil, for: fixture.ann)
+        await gate.reached()
+        let members = try await fixture.service.group(copy.id, for: fixture.ann).volumes
+        #expect(members.count == 2)
+        #expect(try await fixture.service.sweep().ended == 0)
+        for member in members { #expect(try await fixture.status(member) == .creating) }
+        gate.open()
+        await fixture.service.settle()
+        for member in members { #expect(try await fixture.status(member) == .available) }
+        #expect(try await fixture.service.group(copy.id, for: fixture.ann).group.status == .available)
+    }
+
+    /// The sweep takes its time over one volume, and meanwhile an administrator saves the next.
+    @Test func whatIsAvailableByNowIsNotDeletedForWhatItWas() async throws {
+        let fixture = try await Fixture()
+        let volumes = [try await fixture.volume("a").id, try await fixture.volume("b").id]
+        func reset(_ id: String, _ status: VolumeStatus) async throws {
+            try await fixture.service.resetVolume(
+                id, .init(status: status, attachStatus: nil, migrationStatus: nil), for: fixture.admin)
+        }
+        for id in volumes { try await reset(id, .deleting) }
+        let first = Mutex<String?>(nil)
+        let gate = Gate()
+        fixture.driver.setHook { step, moment throws(DriverError) in
+            guard case .delete(let id) = step, moment == .before else { return }
+            first.withLock { $0 = $0 ?? id }
+            await gate.wait()
+        }
+        async let report = fixture.service.sweep()
+        await gate.reached()
+        let saved = try #require(volumes.first { id in first.withLock { $0 != id } })
+        try await reset(saved, .available)
+        gate.open()
+        #expect(try await report.ended == 1)
+        #expect(try await fixture.status(saved) == .available)
+        #expect(fixture.driver.volumeIDs == [saved])
+    }
+
+    /// Closing a target stands still at a gate, the first time.
+    private final class SlowExports: VolumeExporter {
+        let inner: MemoryExports
+        let gate = Gate()
+        let first = Mutex<String?>(nil)
+
+        init(_ inner: MemoryExports) { self.inner = inner }
+        func export(_ export: VolumeExport) async throws(DriverError) -> [ExportPortal] {
+            try await inner.export(export)
+        }
+        func unexport(_ id: String) async throws(DriverError) {
+            first.withLock { $0 = $0 ?? id }
+            await gate.wait()
+            try await inner.unexport(id)
+        }
+        func resized(_ volume: String, to bytes: UInt64) async { await inner.resized(volume, to: bytes) }
+        func exports() async -> [String: Bool] { await inner.exports() }
+    }
+
+    @Test func aHostThatCameInTheLastMomentKeepsItsVolume() async throws {
+        let fixture = try await Fixture()
+        var attachments: [String] = []
+        for name in ["a", "b"] {
+            let volume = try await fixture.volume(name)
+            let made = try await fixture.service.createAttachment(
+                AttachmentRequest(
+                    volumeID: volume.id, instanceID: nil, connector: Fixture.connector, mode: nil), for: fixture.ann)
+            attachments.append(made.attachment.id)
+        }
+        fixture.clock.advance(seconds: 4_000)
+        let slow = SlowExports(fixture.exporter)
+        let service = VolumeService(
+            records: fixture.records, driver: fixture.driver, exporter: slow, images: NoImages(),
+            configuration: Fixture.configuration(fixture.clock))
+        async let report = service.sweep()
+        await slow.gate.reached()
+        let late = try #require(attachments.first { id in slow.first.withLock { $0 != id } })
+        try await service.completeAttachment(late, for: fixture.ann)
+        slow.gate.open()
+        #expect(try await report.released == 1)
+        #expect(try await service.attachment(late, for: fixture.ann).attachment.status == .attached)
+        #expect(Set(fixture.exporter.open.keys) == [late])
         service.stop()
     }
 

@@ -9,13 +9,19 @@ struct Action: Sendable {
     let since: Int
     let role: Route.Role
     let rule: String
+    /// Whether the value under the name is an object that is looked at.
+    let hasFields: Bool
     let handler: Handler
 
-    init(_ name: String, since: Int = 0, _ role: Route.Role, _ rule: String, _ handler: @escaping Handler) {
+    init(
+        _ name: String, since: Int = 0, _ role: Route.Role, _ rule: String, hasFields: Bool = true,
+        _ handler: @escaping Handler
+    ) {
         self.name = name
         self.since = since
         self.role = role
         self.rule = rule
+        self.hasFields = hasFields
         self.handler = handler
     }
 }
@@ -30,7 +36,8 @@ extension Handlers {
             throw .invalid("There is no such action: \(name)")
         }
         try Policy.check(action.role, action.rule, call)
-        let body = member.value == .null ? .object([]) : member.value
+        // What an action without fields has beside its name means nothing: clients send null, a text, or the id again.
+        let body = member.value == .null || !action.hasFields ? .object([]) : member.value
         return try await action.handler(self, call, call.arguments[0], try Shape(body, action.name))
     }
 }
@@ -40,22 +47,22 @@ enum VolumeActions {
     static let all: [Action] = attaching + changing + administrative
 
     private static let attaching: [Action] = [
-        Action("os-reserve", .member, "volume_extension:volume_actions:reserve") {
+        Action("os-reserve", .member, "volume_extension:volume_actions:reserve", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.reserve(id, for: c.asker)
             return .accepted
         },
-        Action("os-unreserve", .member, "volume_extension:volume_actions:unreserve") {
+        Action("os-unreserve", .member, "volume_extension:volume_actions:unreserve", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.unreserve(id, for: c.asker)
             return .accepted
         },
-        Action("os-begin_detaching", .member, "volume_extension:volume_actions:begin_detaching") {
+        Action("os-begin_detaching", .member, "volume_extension:volume_actions:begin_detaching", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.beginDetaching(id, for: c.asker)
             return .accepted
         },
-        Action("os-roll_detaching", .member, "volume_extension:volume_actions:roll_detaching") {
+        Action("os-roll_detaching", .member, "volume_extension:volume_actions:roll_detaching", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.rollDetaching(id, for: c.asker)
             return .accepted
@@ -137,7 +144,7 @@ enum VolumeActions {
                 .image(id), try body.requiredText("key"), accepts: { _ in true }, for: c.asker)
             return .done
         },
-        Action("os-show_image_metadata", .reader, "volume_extension:volume_image_metadata:show") {
+        Action("os-show_image_metadata", .reader, "volume_extension:volume_image_metadata:show", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             .ok(.of(["metadata": Views.facts(try await h.volumes.metadata(.image(id), for: c.asker))]))
         },
@@ -156,7 +163,7 @@ enum VolumeActions {
         Action("os-reset_status", .admin, "volume_extension:volume_admin_actions:reset_status") {
             h, c, id, body async throws(VolumeError) in try await h.reset(c, id, body)
         },
-        Action("os-force_delete", .admin, "volume_extension:volume_admin_actions:force_delete") {
+        Action("os-force_delete", .admin, "volume_extension:volume_admin_actions:force_delete", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.deleteVolume(id, cascade: true, force: true, for: c.asker)
             return .accepted
@@ -181,7 +188,8 @@ enum VolumeActions {
             _ = try await h.volumes.volume(id, for: c.asker)
             throw .invalid("Invalid volume: Volume \(id) is not migrating.")
         },
-        Action("os-unmanage", .admin, "volume_extension:volume_unmanage") { h, c, id, _ async throws(VolumeError) in
+        Action("os-unmanage", .admin, "volume_extension:volume_unmanage", hasFields: false) {
+            h, c, id, _ async throws(VolumeError) in
             try await h.volumes.unmanageVolume(id, for: c.asker)
             return .accepted
         },

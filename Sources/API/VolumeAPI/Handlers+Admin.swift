@@ -20,7 +20,7 @@ extension Routes {
         },
         Route(.put, "os-quota-sets/*", .admin, "volume_extension:quotas:update") { h, c async throws(VolumeError) in
             let limits = try h.limits(c, "quota_set")
-            let skips = try c.flag("skip_validation") ?? false
+            let skips = try c.flag("skip_validation") ?? true
             try await h.volumes.setQuotas(of: c.arguments[0], limits, checked: !skips)
             let quotas = try await h.volumes.quotas(of: c.arguments[0])
             return .ok(.of(["quota_set": Views.quotas(quotas.map { ($0.kind, $0.usage.limit) }, id: nil)]))
@@ -302,7 +302,9 @@ extension Handlers {
         case "failover_host", "failover":
             _ = try fields.requiredText("host")
             throw .invalid("Invalid input received: the backend is not replicated.")
-        case "set-log" where call.version.minor >= 32, "get-log" where call.version.minor >= 32:
+        // No level belongs to one of these parts alone.
+        case "get-log" where call.version.minor >= 32: return .ok(.of(["log_levels": .array([])]))
+        case "set-log" where call.version.minor >= 32:
             throw .invalid("Invalid input received: levels are set in the daemon's configuration.")
         default: throw .notFound(kind: "Action", id: call.arguments[0])
         }
@@ -325,7 +327,7 @@ extension Handlers {
         func gigabytes(_ bytes: UInt64) -> JSON { .number(String(bytes >> 30)) }
         return .of([
             "volume_backend_name": .string(configuration.backend), "pool_name": .string(configuration.pool),
-            "vendor_name": .string(pool.traits.vendor), "driver_version": .string(pool.traits.version),
+            "vendor_name": .string(configuration.vendor), "driver_version": .string(pool.traits.version),
             "storage_protocol": .string(pool.traits.storageProtocol),
             "total_capacity_gb": gigabytes(pool.statistics.totalBytes),
             "free_capacity_gb": gigabytes(pool.statistics.freeBytes),
@@ -351,7 +353,7 @@ extension Handlers {
         return .ok(
             .of([
                 "namespace": .string("OS::Storage::Capabilities::\(configuration.backendHost)"),
-                "vendor_name": .string(traits.vendor), "volume_backend_name": .string(configuration.backend),
+                "vendor_name": .string(configuration.vendor), "volume_backend_name": .string(configuration.backend),
                 "pool_name": .string(configuration.pool), "driver_version": .string(traits.version),
                 "storage_protocol": .string(traits.storageProtocol), "display_name": .string(configuration.backend),
                 "description": .string("Volumes of \(configuration.backendHost)"), "visibility": .string("public"),

@@ -37,7 +37,7 @@ extension Routes {
             try await h.act(
                 c,
                 [
-                    Action("os-complete", .member, "volume:attachment_complete") {
+                    Action("os-complete", .member, "volume:attachment_complete", hasFields: false) {
                         h, c, id, _ async throws(VolumeError) in
                         try await h.volumes.completeAttachment(id, for: c.asker)
                         return .noContent

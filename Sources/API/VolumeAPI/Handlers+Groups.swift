@@ -260,9 +260,6 @@ extension Handlers {
         }
         let group = try await volumes.createGroup(
             from: source, name: try fields.text("name"), description: try fields.text("description"), for: call.asker)
-        var view = Self.summary(group)
-        view.add("group_snapshot_id", .text(group.groupSnapshotID))
-        view.add("source_group_id", .text(group.sourceGroupID))
-        return Reply(.accepted, .of(["group": view]))
+        return Reply(.accepted, .of(["group": Self.summary(group)]))
     }
 }

@@ -42,24 +42,33 @@ private enum SnapshotActions {
             guard let status = try h.one("status", body, SnapshotStatus.init(rawValue:)) else {
                 throw .invalid("'status' is a required property")
             }
-            try await h.volumes.resetSnapshot(id, to: status, progress: nil, for: c.asker)
+            try await h.volumes.resetSnapshot(id, to: status, for: c.asker)
             return .accepted
         },
-        Action("os-update_snapshot_status", .admin, "snapshot_extension:snapshot_actions:update_snapshot_status") {
+        Action("os-update_snapshot_status", .member, "snapshot_extension:snapshot_actions:update_snapshot_status") {
             h, c, id, body async throws(VolumeError) in
             guard let status = try h.one("status", body, SnapshotStatus.init(rawValue:)) else {
                 throw .invalid("'status' is a required property")
             }
             let progress = try body.text("progress")
-            try await h.volumes.resetSnapshot(id, to: status, progress: progress, for: c.asker)
+            if let progress {
+                let digits = progress.utf8.dropLast()
+                guard progress.hasSuffix("%"), (1...3).contains(digits.count),
+                    digits.allSatisfy({ (0x30...0x39).contains($0) })
+                else {
+                    throw .invalid("Invalid input for field/attribute progress. It must be a percentage such as '80%'.")
+                }
+            }
+            try await h.volumes.reportSnapshot(id, status, progress: progress, for: c.asker)
             return .accepted
         },
-        Action("os-force_delete", .admin, "volume_extension:snapshot_admin_actions:force_delete") {
+        Action("os-force_delete", .admin, "volume_extension:snapshot_admin_actions:force_delete", hasFields: false) {
             h, c, id, _ async throws(VolumeError) in
             try await h.volumes.deleteSnapshot(id, force: true, for: c.asker)
             return .accepted
         },
-        Action("os-unmanage", .admin, "snapshot_extension:snapshot_unmanage") { h, c, id, _ async throws(VolumeError) in
+        Action("os-unmanage", .admin, "snapshot_extension:snapshot_unmanage", hasFields: false) {
+            h, c, id, _ async throws(VolumeError) in
             try await h.volumes.unmanageSnapshot(id, for: c.asker)
             return .accepted
         },

@@ -168,7 +168,7 @@ extension Handlers {
         let type = try await volumes.createType(
             name: try fields.requiredText("name"), description: try fields.text("description"),
             isPublic: try fields.bool("os-volume-type-access:is_public") ?? true,
-            extraSpecs: try Shape.facts(specs, "extra_specs", keysMayHave: Shape.isSpecByte), for: call.asker)
+            extraSpecs: try Shape.facts(specs, "extra_specs", keysMayHave: Shape.isSpecByte))
         return .ok(.of(["volume_type": Views(call).type(type, .created)]))
     }
 

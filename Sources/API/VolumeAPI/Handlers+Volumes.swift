@@ -27,7 +27,7 @@ extension Routes {
             Route(.delete, "volumes/*", .member, "volume:delete") { h, c async throws(VolumeError) in
                 try await h.deleteVolume(c)
             },
-            Route(.post, "volumes/*/action", .member, "volume:action") { h, c async throws(VolumeError) in
+            Route(.post, "volumes/*/action", .reader, "volume:action") { h, c async throws(VolumeError) in
                 try await h.act(c, VolumeActions.all)
             },
             Route(.get, "volumes/*/encryption", .reader, "volume_extension:volume_encryption_metadata") {

@@ -79,6 +79,11 @@ enum Destination {
             self = .versions(isRoot: false)
             return
         }
+        // A slash at the end is an empty id, which nothing has; it must not become the collection itself.
+        guard !path.hasSuffix("/") else {
+            self = .nowhere
+            return
+        }
         if Routes.collections.contains(second) {
             self = .resource(project: nil, Routes.find(rest, method, version))
         } else {

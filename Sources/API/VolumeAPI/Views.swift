@@ -8,12 +8,15 @@ struct Views: Sendable {
     let project: String
     let version: Microversion
     let isAdmin: Bool
+    /// Whoever has the secret of a target may write to the volume: it is not for those who may only look.
+    let seesSecrets: Bool
 
     init(_ call: Call) {
         base = call.base
         project = call.asker.projectID
         version = call.version
         isAdmin = call.asker.isAdmin
+        seesSecrets = Policy.allows(.member, call)
     }
 
     private func has(_ minor: Int) -> Bool { version.minor >= minor }
@@ -125,7 +128,8 @@ struct Views: Sendable {
         view.add("attached_at", .string(attachment.attachedAt.map { ShownTime.text($0) } ?? ""))
         view.add("detached_at", .string(""))
         view.add("attach_mode", .string(attachment.mode ?? "null"))
-        view.add("connection_info", detail.connection.map { flatConnection($0) } ?? .object([]))
+        let connection = seesSecrets ? detail.connection.map { flatConnection($0) } : nil
+        view.add("connection_info", connection ?? .object([]))
         return view
     }
 

@@ -7,6 +7,8 @@ package struct VolumeConfiguration: Sendable {
     package var backend: String
     package var pool: String
     package var zone: String
+    /// Told as `vendor_name`, which types' specs may ask for: what backends without a vendor say.
+    package var vendor: String
     /// The type of a volume for which none is named; made at the first start.
     package var defaultTypeName: String
     /// Limits for projects without their own; -1 is none.
@@ -40,6 +42,7 @@ package struct VolumeConfiguration: Sendable {
         backend = "chunks"
         pool = "chunks"
         zone = "nova"
+        vendor = "Open Source"
         defaultTypeName = "__DEFAULT__"
         quotaDefaults = [
             .volumes: 10, .snapshots: 10, .gigabytes: 1_000, .backups: 10, .backupGigabytes: 1_000, .groups: 10,

@@ -44,6 +44,7 @@ package struct ConfigurationKey: Sendable, Hashable {
         + listener("identity", port: 5000, "the Identity API")
         + listener("object", port: 8080, "the Object API")
         + listener("volume", port: 8776, "the Block Storage API")
+        + volumes
         + [
             ConfigurationKey(
                 "iscsi.host", .text("127.0.0.1"), "The address that the iSCSI target listens on: a numeric one."),
@@ -84,6 +85,45 @@ package struct ConfigurationKey: Sendable, Hashable {
                 "How long requests in flight may take to finish when the daemon is told to stop."),
             ConfigurationKey(
                 "log.level", .text("info"), "trace, debug, info, notice, warning, error or critical."),
+        ]
+
+    private static let volumes: [ConfigurationKey] =
+        [
+            ConfigurationKey(
+                "volume.host_name", .text(""),
+                "The name of this machine in `host@backend#pool`, as operators see it. Empty: the system's host name."),
+            ConfigurationKey(
+                "volume.backend", .text("chunks"), "The backend's name, which `volume_backend_name` in types asks for."),
+            ConfigurationKey("volume.pool", .text("chunks"), "The name of its pool."),
+            ConfigurationKey("volume.availability_zone", .text("nova"), "The availability zone that volumes are in."),
+            ConfigurationKey(
+                "volume.default_type", .text("__DEFAULT__"),
+                "The volume type for whoever names none; it is made if it isn't there."),
+        ]
+        + [
+            ("volumes", 10, "volumes"), ("snapshots", 10, "snapshots"),
+            ("gigabytes", 1_000, "GiB of volumes and snapshots"), ("backups", 10, "backups"),
+            ("backup_gigabytes", 1_000, "GiB of backups"), ("groups", 10, "groups"),
+            ("per_volume_gigabytes", -1, "GiB of a single volume"),
+        ].map { (name: String, limit: Int, what: String) in
+            ConfigurationKey(
+                "volume.quota_\(name)", .number(limit, -1...2_147_483_647),
+                "How many \(what) a project without a limit of its own may have. -1: any.")
+        }
+        + [
+            ConfigurationKey(
+                "volume.snapshots_count_gigabytes", .flag(true),
+                "Whether snapshots count towards the quota of gigabytes."
+            ),
+            ConfigurationKey(
+                "volume.over_subscription_max", .number(20, 1...1_000),
+                "How many times the store's size volumes may promise together."),
+            ConfigurationKey(
+                "volume.reserved_percent", .number(0, 0...100),
+                "Percent of the store's size that is not promised to volumes."),
+            ConfigurationKey(
+                "volume.guard_instance_attachments", .flag(false),
+                "Let only callers with a service token end an instance's attachment: for clouds with compute."),
         ]
 
     private static func listener(_ name: String, port: Int, _ what: String) -> [ConfigurationKey] {

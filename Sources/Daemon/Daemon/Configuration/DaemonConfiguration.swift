@@ -9,6 +9,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var identity: ListenerSettings
     package var object: ListenerSettings
     package var volume: ListenerSettings
+    package var volumes: VolumeSettings
     package var iscsi: ListenerSettings
     package var iscsiAllowsMD5: Bool
     /// nil: not served.
@@ -36,6 +37,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
         identity = try ListenerSettings(name: "identity", values: values, sharedTLS: shared)
         object = try ListenerSettings(name: "object", values: values, sharedTLS: shared)
         volume = try ListenerSettings(name: "volume", values: values, sharedTLS: shared)
+        volumes = try VolumeSettings(values: values)
         iscsi = ListenerSettings(
             name: "iscsi", host: try values.text("iscsi.host"), port: try values.number("iscsi.port"), tls: nil,
             allowsPlaintext: try values.flag("iscsi.allow_plaintext"))

@@ -60,7 +60,7 @@ struct VolumePlane: Sendable {
                 remedy: "Is another program on that port? Set iscsi.port, or iscsi.host.")
         }
         exports.serve(by: server)
-        var service = VolumeConfiguration.standard(host: hostName())
+        var service = configuration.volumes.service(systemName: hostName())
         service.onFault = { line in logger.error("volume driver", metadata: ["error": "\(line)"]) }
         let volumes = VolumeService(
             records: control.records, driver: driver, exporter: exports, images: NoImages(), configuration: service)

@@ -20,6 +20,8 @@ extension VolumeService {
     package func createAttachment(
         _ request: AttachmentRequest, for asker: Asker
     ) async throws(VolumeError) -> AttachmentDetail {
+        // A host that could not connect anyway must not leave the volume reserved.
+        if let connector = request.connector { _ = try HostClaim(connector, isReadOnly: true) }
         let (id, now) = (newID(), now)
         return try await operations.complete([request.volumeID, id]) { () async throws(VolumeError) in
             let attachment = try await self.write { db in

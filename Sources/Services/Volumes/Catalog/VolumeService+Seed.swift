@@ -1,7 +1,8 @@
 import GRDB
 
 extension VolumeService {
-    /// What every installation has: the default types, and the parts that operators see. Changes nothing that is there.
+    /// What every installation has: the default types, and the parts that operators see. What is there keeps its state,
+    /// and takes the names that the host, the backend and the zone have by now: there is one of each.
     func seed() async throws(VolumeError) {
         let (typeID, groupTypeID, now, configuration) = (newID(), newID(), now, configuration)
         try await write { db in
@@ -21,13 +22,21 @@ extension VolumeService {
                     ])
                 try Facts.merge(db, groupTypeID, .spec, ["consistent_group_snapshot_enabled": "<is> True"])
             }
-            for (binary, host) in Self.parts(configuration) {
+            let parts = Self.parts(configuration)
+            for (binary, host) in parts {
+                try Table.delete(
+                    db, "volume_services", where: "binary_name = ? AND host NOT IN (\(Table.marks(parts.count)))",
+                    [binary] + parts.map { $0.host })
                 try db.execute(
                     sql: """
                         INSERT INTO volume_services (binary_name, host, disabled, disabled_reason, frozen, updated_at)
                         VALUES (?, ?, 0, NULL, 0, NULL) ON CONFLICT DO NOTHING
                         """, arguments: [binary, host])
             }
+            let (place, zone) = (configuration.place, configuration.zone)
+            try Table.update(db, "volumes", ["host": place], where: "host <> ?", [place])
+            try Table.update(db, "volumes", ["zone": zone], where: "zone <> ?", [zone])
+            try Table.update(db, "volume_groups", ["zone": zone], where: "zone <> ?", [zone])
         }
     }
 

@@ -54,7 +54,7 @@ extension VolumeService {
     }
 
     package func createType(
-        name: String, description: String?, isPublic: Bool, extraSpecs: [String: String], for asker: Asker
+        name: String, description: String?, isPublic: Bool, extraSpecs: [String: String]
     ) async throws(VolumeError) -> VolumeType {
         let (id, now) = (newID(), now)
         return try await naming("Volume Type \(name) already exists.") { db in
@@ -65,10 +65,6 @@ extension VolumeService {
                     "created_at": now,
                 ])
             try Facts.merge(db, id, .spec, extraSpecs)
-            // A private type belongs to the project that made it.
-            if !isPublic {
-                try Table.insert(db, "volume_type_access", ["type_id": id, "project_id": asker.projectID])
-            }
             return VolumeType(
                 id: id, name: name, description: description, isPublic: isPublic, qosID: nil, extraSpecs: extraSpecs,
                 createdAt: now)

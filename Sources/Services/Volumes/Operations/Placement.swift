@@ -11,11 +11,13 @@ struct Placement: Sendable {
     /// Why the backend does not take it; nil if it does.
     func refusal(size: Int, specs: [String: String]) -> String? {
         let total = Double(statistics.totalBytes) / 1_073_741_824
-        let free = Double(statistics.freeBytes) / 1_073_741_824 - total * Double(configuration.reservedPercentage) / 100
+        let reserved = total * Double(configuration.reservedPercentage) / 100
+        let free = Double(statistics.freeBytes) / 1_073_741_824 - reserved
         if traits.isThin {
             // What the volume may come to hold is promised, not taken: only the promise is bounded.
-            if total <= 0 || Double(provisioned + size) / total > configuration.overSubscriptionMax {
-                return "\(provisioned + size) GiB would be promised of \(Int(total)) GiB"
+            let usable = total - reserved
+            if usable <= 0 || Double(provisioned + size) / usable > configuration.overSubscriptionMax {
+                return "\(provisioned + size) GiB would be promised of \(Int(usable)) GiB"
             }
         } else if free < Double(size) {
             return "\(Int(free)) GiB are free"
@@ -33,7 +35,7 @@ struct Placement: Sendable {
     var capabilities: [String: String] {
         [
             "volume_backend_name": configuration.backend, "storage_protocol": traits.storageProtocol,
-            "vendor_name": traits.vendor, "driver_version": traits.version, "pool_name": configuration.pool,
+            "vendor_name": configuration.vendor, "driver_version": traits.version, "pool_name": configuration.pool,
             "thin_provisioning_support": traits.isThin ? "True" : "False",
             "multiattach": traits.supportsMultiattach ? "True" : "False", "qos_support": "True", "QoS_support": "True",
             "consistent_group_snapshot_enabled": traits.snapshotsTogether ? "True" : "False",

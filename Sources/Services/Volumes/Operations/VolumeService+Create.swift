@@ -224,11 +224,15 @@ extension VolumeService {
         }
         let (place, now) = (configuration.place, now)
         do throws(VolumeError) {
-            try await settle { db in
+            let isWanted = try await settle { db in
                 try Table.update(
                     db, "volumes", ["status": "available", "host": place, "updated_at": now],
                     where: "id = ? AND status = 'creating'", [volume.id])
+                let status = try Lookups.volume(db, volume.id)?.status
+                return status != nil && status != .deleting
             }
+            // An administrator's word deleted it before its bytes were there: they must not outlive their row.
+            if !isWanted { await carryOutDeletion(volume.id, leavingBytes: false, requestID: requestID) }
         } catch {
             // The row stays `creating`: the sweeper ends it.
             configuration.onFault("volume \(volume.id) was made, but not recorded: \(error)")

@@ -52,6 +52,12 @@ extension VolumeService {
         }
     }
 
+    /// The id in a name such as `volume-{id}`: what clients call a backend's volumes and snapshots by default, whatever
+    /// the driver calls them.
+    private static func id(_ reference: String, behind prefix: String) -> String? {
+        reference.hasPrefix(prefix) ? String(reference.dropFirst(prefix.count)) : nil
+    }
+
     static func gibibytes(_ bytes: UInt64) -> Int { Int(clamping: (bytes + (1 << 30) - 1) >> 30) }
 
     package func manageableVolumes(host: String) async throws(VolumeError) -> [Manageable] {
@@ -81,7 +87,9 @@ extension VolumeService {
     package func manageVolume(_ request: ManageRequest, for asker: Asker) async throws(VolumeError) -> VolumeDetail {
         try checkPlace(request.host)
         let inventory = try await inventory()
-        guard let stored = inventory.volumes.first(where: { $0.reference == request.reference }) else {
+        let named = Self.id(request.reference, behind: "volume-")
+        let found = inventory.volumes.first { $0.reference == request.reference || named != nil && $0.id == named }
+        guard let stored = found else {
             throw .invalid("Failed to manage existing volume due to invalid backend reference \(request.reference).")
         }
         let (id, now) = (newID(), now)
@@ -94,7 +102,7 @@ extension VolumeService {
                     db, id: id, size: max(1, Self.gibibytes(stored.bytes)), request, asker, now: now)
             }
         } work: { volume in
-            await self.adopt(volume, request.reference)
+            await self.adopt(volume, stored.reference)
         }
         return VolumeDetail(
             volume: volume, typeName: nil, metadata: request.metadata, imageMetadata: [:], adminMetadata: [:],
@@ -184,7 +192,11 @@ extension VolumeService {
         _ reference: String, _ request: SnapshotRequest, for asker: Asker
     ) async throws(VolumeError) -> SnapshotDetail {
         let inventory = try await inventory()
-        guard let stored = inventory.snapshots.first(where: { $0.reference == reference }),
+        let named = Self.id(reference, behind: "_snapshot-")
+        guard
+            let stored = inventory.snapshots.first(where: {
+                $0.reference == reference || named != nil && $0.id == named
+            }),
             let owner = inventory.volumes.first(where: { $0.reference == stored.volumeReference }),
             owner.id == request.volumeID
         else {
@@ -200,7 +212,7 @@ extension VolumeService {
                 return try self.insertSnapshot(db, id: id, of: volume, request, groupSnapshotID: nil, asker: asker)
             }
         } work: { snapshot in
-            await self.adopt(snapshot, reference)
+            await self.adopt(snapshot, stored.reference)
         }
         return SnapshotDetail(snapshot: snapshot, metadata: request.metadata)
     }

@@ -88,8 +88,14 @@ extension VolumeService {
         }
         let (status, now) = (outcome, now)
         do throws(VolumeError) {
-            try await settle { db in
+            let deleted = try await settle { db in
+                var deleted: [Snapshot] = []
                 for snapshot in snapshots {
+                    let current = try Lookups.snapshot(db, snapshot.id)?.status
+                    if current == nil || current == .deleting {
+                        deleted.append(snapshot)
+                        continue
+                    }
                     try Table.update(
                         db, "volume_snapshots",
                         [
@@ -106,6 +112,11 @@ extension VolumeService {
                         db, "volume_group_snapshots", ["status": status.rawValue],
                         where: "id = ? AND status = 'creating'", [groupSnapshotID])
                 }
+                return deleted
+            }
+            // An administrator's word deleted them before they were there: they must not outlive their rows.
+            if status == .available {
+                for snapshot in deleted { await carryOutSnapshotDeletion(snapshot, requestID: requestID) }
             }
         } catch {
             // The rows stay `creating`: the sweeper ends them.
@@ -125,7 +136,7 @@ extension VolumeService {
                     throw VolumeError.invalid("Invalid snapshot: Snapshot \(id) is part of a group snapshot.")
                 }
                 let from: [SnapshotStatus] =
-                    force ? SnapshotStatus.allCases.filter { $0 != .deleting } : SnapshotStatus.deletable
+                    force ? SnapshotStatus.allCases : SnapshotStatus.deletable
                 guard try Transitions.snapshot(db, id, from: from, to: .deleting, now: now) else {
                     throw VolumeError.invalid(
                         "Invalid snapshot: Snapshot status must be available or error, and must not be part of a "
@@ -203,16 +214,37 @@ extension VolumeService {
     }
 
     /// Sets the state by an administrator's word.
-    package func resetSnapshot(
-        _ id: String, to status: SnapshotStatus, progress: String?, for asker: Asker
+    package func resetSnapshot(_ id: String, to status: SnapshotStatus, for asker: Asker) async throws(VolumeError) {
+        let now = now
+        try await write { db in
+            _ = try Lookups.snapshot(db, id, for: asker)
+            try Table.update(
+                db, "volume_snapshots", ["status": status.rawValue, "updated_at": now], where: "id = ?", [id])
+        }
+    }
+
+    /// What a compute service says of a snapshot that it has a part in: how the making or the deletion of it goes.
+    package func reportSnapshot(
+        _ id: String, _ status: SnapshotStatus, progress: String?, for asker: Asker
     ) async throws(VolumeError) {
         let now = now
         try await write { db in
             let snapshot = try Lookups.snapshot(db, id, for: asker)
+            let allowed: [SnapshotStatus] =
+                switch snapshot.status {
+                case .creating: [.creating, .available, .error]
+                case .deleting: [.deleting, .errorDeleting]
+                default: []
+                }
+            guard allowed.contains(status) else {
+                throw VolumeError.invalid(
+                    "Invalid snapshot: Provided snapshot status \(status.rawValue) not allowed for snapshot with status "
+                        + "\(snapshot.status.rawValue).")
+            }
             try Table.update(
                 db, "volume_snapshots",
                 ["status": status.rawValue, "progress": progress ?? snapshot.progress, "updated_at": now],
-                where: "id = ?", [id])
+                where: "id = ? AND status = ?", [id, snapshot.status.rawValue])
         }
     }
 

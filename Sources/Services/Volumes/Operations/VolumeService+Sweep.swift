@@ -134,8 +134,8 @@ extension VolumeService {
                 db, "SELECT * FROM volumes WHERE status IN (\(Table.marks(states.count)))", states, Volume.init)
         }
         var ended = 0
-        for volume in interrupted where !operations.isHeld(volume.id) {
-            // Of a group being deleted, the group's sweep takes care.
+        for volume in interrupted {
+            guard try await isInterrupted(volume) else { continue }
             switch volume.status {
             case .deleting:
                 await carryOutDeletion(volume.id, leavingBytes: false, requestID: nil)
@@ -151,11 +151,25 @@ extension VolumeService {
         return ended
     }
 
+    /// Whether nothing works on the volume, and nothing did since its row was read: the ends of those before it in the
+    /// list take their time, and what is `available` by now must not be deleted for having been `deleting` then.
+    private func isInterrupted(_ volume: Volume) async throws(VolumeError) -> Bool {
+        // What makes or deletes a group's volumes holds the group.
+        guard ![volume.id, volume.groupID].compactMap({ $0 }).contains(where: operations.isHeld) else { return false }
+        return try await settle { db in try Self.isUnchanged(db, volume) }
+    }
+
+    private static func isUnchanged(_ db: Database, _ volume: Volume) throws -> Bool {
+        guard let current = try Lookups.volume(db, volume.id) else { return false }
+        return current.status == volume.status && current.updatedAt == volume.updatedAt
+    }
+
     /// - Parameter bytes: what the driver has of it; nil if nothing.
     private func judge(_ volume: Volume, bytes: UInt64?) async throws(VolumeError) {
         let (now, place) = (now, configuration.place)
         let (id, status) = (volume.id, volume.status)
         try await settle { db in
+            guard try Self.isUnchanged(db, volume) else { return }
             switch status {
             case .creating, .downloading:
                 // The driver makes a volume whole or not at all; only an image is filled in step by step.
@@ -200,6 +214,11 @@ extension VolumeService {
         for snapshot in interrupted {
             let holders = [snapshot.id, snapshot.volumeID, snapshot.groupSnapshotID].compactMap { $0 }
             guard !holders.contains(where: operations.isHeld) else { continue }
+            let isUnchanged = try await settle { db in
+                let current = try Lookups.snapshot(db, snapshot.id)
+                return current?.status == snapshot.status && current?.updatedAt == snapshot.updatedAt
+            }
+            guard isUnchanged else { continue }
             if snapshot.status == .deleting {
                 await carryOutSnapshotDeletion(snapshot, requestID: nil)
             } else {
@@ -271,10 +290,15 @@ extension VolumeService {
                 "SELECT * FROM volume_attachments WHERE status IN ('attaching', 'detaching') AND updated_at < ?",
                 [oldest], Attachment.init)
         }
-        let open = stale.isEmpty ? [:] : await exporter.exports()
         var released = 0
         for attachment in stale where !operations.isHeld(attachment.volumeID) {
-            let isUsed = open[attachment.id] ?? false
+            // Closing those before it takes its time: a host that came in the meantime keeps its volume.
+            let isUsed = await exporter.exports()[attachment.id] ?? false
+            let isUnchanged = try await settle { db in
+                let current = try Lookups.attachments(db, of: [attachment.volumeID]).first { $0.id == attachment.id }
+                return current?.status == attachment.status && current?.updatedAt == attachment.updatedAt
+            }
+            guard isUnchanged else { continue }
             if !isUsed { try await closeExport(attachment.id) }
             let now = now
             try await settle { db in
