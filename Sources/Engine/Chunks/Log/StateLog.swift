@@ -138,7 +138,7 @@ final class StateLog {
             throw .failed(error)
         }
         // Zeros written ahead make a flush cheap. Filled with few long groups, a segment would be written twice for nothing.
-        spares.setZeroFill(flushedGroups > segments.segmentBytes / Limits.groupBytesMax)
+        if file != nil { spares.setZeroFill(flushedGroups > segments.segmentBytes / Limits.groupBytesMax) }
         flushedGroups = 0
         segment = spare.id
         file = spare.file
