@@ -65,6 +65,8 @@ struct AcknowledgerQueue {
     var isIdle = false
     var isStopping = false
     var isGone = false
+    /// Somebody applies a group, or freezes: the acknowledger, or the committer in its place.
+    var isBusy = false
 }
 
 extension ChunkStore {
@@ -264,10 +266,32 @@ extension ChunkStore {
         counters.flushTimes.record(appended.flushNanoseconds)
 
         let durable = DurableGroup(submissions: group, appended: appended)
-        if configuration.isThreaded { hand(durable) } else { acknowledge(durable) }
+        if !configuration.isThreaded { return acknowledge(durable) }
+        if !acknowledgeHere(durable) { hand(durable) }
     }
 
     // MARK: Acknowledging
+
+    /// A short group with nothing behind it is applied and told of on the committer's own thread: whoever waits for it is spared
+    /// another thread's waking. False if something waits to be committed, or if the acknowledger has work.
+    private func acknowledgeHere(_ group: DurableGroup) -> Bool {
+        guard group.submissions.count <= Limits.acknowledgedAtOnceMax,
+            queueMutex.withLock({ queue.value.submissions.isEmpty })
+        else { return false }
+        let isFree = acknowledgerMutex.withLock {
+            guard acknowledgerQueue.value.groups.isEmpty, !acknowledgerQueue.value.isBusy else { return false }
+            acknowledgerQueue.value.isBusy = true
+            return true
+        }
+        guard isFree else { return false }
+        acknowledge(group)
+        acknowledgerMutex.withLock {
+            acknowledgerQueue.value.isBusy = false
+            // It may have been told meanwhile that the overlay may be old, or to stop.
+            if acknowledgerQueue.value.isIdle || acknowledgerQueue.value.isStopping { acknowledgerMutex.broadcast() }
+        }
+        return true
+    }
 
     /// To the acknowledger, so that the next group is on its way to the disk while this one is applied and told of. Waits
     /// while too many are on that way already.
@@ -283,17 +307,20 @@ extension ChunkStore {
     func acknowledgeLoop() {
         while true {
             acknowledgerMutex.lock()
-            while acknowledgerQueue.value.groups.isEmpty && !acknowledgerQueue.value.isIdle
-                && !acknowledgerQueue.value.isStopping
+            while acknowledgerQueue.value.isBusy
+                || acknowledgerQueue.value.groups.isEmpty && !acknowledgerQueue.value.isIdle
+                    && !acknowledgerQueue.value.isStopping
             { acknowledgerMutex.wait() }
             let group = acknowledgerQueue.value.groups.first
             if group != nil { acknowledgerQueue.value.groups.removeFirst() }
             let isOver = group == nil && acknowledgerQueue.value.isStopping
             acknowledgerQueue.value.isIdle = false
+            acknowledgerQueue.value.isBusy = !isOver
             acknowledgerMutex.broadcast()
             acknowledgerMutex.unlock()
             if isOver { break }
             if let group { acknowledge(group) } else { freezeIfDue() }
+            acknowledgerMutex.withLock { acknowledgerQueue.value.isBusy = false }
         }
         acknowledgerMutex.withLock {
             acknowledgerQueue.value.isGone = true
@@ -414,8 +441,8 @@ extension ChunkStore {
 
     // MARK: Freezing
 
-    /// On the acknowledger's thread: freezes the active overlay when it is full or old, between two groups. Waits while the older one is
-    /// still being written (back-pressure: the queue fills meanwhile, and refuses at its bound).
+    /// By the acknowledger, or who is in its place: freezes the active overlay when it is full or old, between two groups. Waits while the
+    /// older one is still being written (back-pressure: the queue fills meanwhile, and refuses at its bound).
     private func freezeIfDue() {
         let overlay = memoryMutex.withLock { memory.value.active }
         guard overlay.position != nil else {
