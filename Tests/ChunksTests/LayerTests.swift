@@ -232,6 +232,61 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         #expect(runs[2].blocks.upperBound <= UInt64(Limits.runsLeavesMax * Leaf.blocks))
     }
 
+    private func zero(_ volume: LayeredVolume, _ range: Range<UInt64>) throws {
+        let outcome = Box<Result<Void, ChunkError>>()
+        volume.zero(range.lowerBound, UInt64(range.count), sink: InlineSink.shared) { outcome.set($0) }
+        try outcome.wait { store.runPending() }.get()
+    }
+
+    @Test func whatWasTrimmedTakesNoSpaceBeforeTheIndexKnowsOfIt() throws {
+        let volume = try make("v", 4 * Self.mebibyte)
+        for sector in stride(from: 0, to: 8192, by: 2048) { try write(volume, 1, sector: sector) }
+        for isFrozen in [false, true] {
+            if isFrozen { store.freeze() }
+            #expect(try store.space(of: "v").map(\.writtenBytes) == [4 * 4096])
+        }
+        // Leaves 1 and 2, whose rows are in the index; one block of leaf 2 is written again.
+        try zero(volume, Self.mebibyte..<3 * Self.mebibyte)
+        try write(volume, 2, sector: 4096)
+        try write(volume, 2, sector: 8)
+        for isFrozen in [false, true] {
+            if isFrozen { store.freeze() }
+            #expect(try store.space(of: "v").map(\.writtenBytes) == [4 * 4096])
+        }
+    }
+
+    @Test func asManyFlushesAsNobodyTakesAreRefusedAsTooMany() throws {
+        let first = Box<Result<Void, ChunkError>>()
+        store.flush(sink: InlineSink.shared) { first.set($0) }
+        for _ in 1..<Limits.committerQueueMax { store.flush(sink: InlineSink.shared) { _ in } }
+        let refused = Box<Result<Void, ChunkError>>()
+        store.flush(sink: InlineSink.shared) { refused.set($0) }
+        #expect(throws: ChunkError.overloaded) { try #require(refused.value).get() }
+        #expect(throws: Never.self) { try first.wait { store.runPending() }.get() }
+    }
+
+    /// A data base on a volume with a write cache flushes behind each of its writes.
+    @Test func segmentsOfWritesThatAreFlushedOnRequestAreWorthZeros() throws {
+        let volume = try make("v", 16 * Self.mebibyte)
+        let noise = BodySpec(seed: 1, size: 65_536, kind: .noise).bytes
+        for flushes in [true, false] {
+            for at in 0..<40 {
+                let written = Box<Result<Void, ChunkError>>()
+                noise.withUnsafeBytes {
+                    volume.write($0, at: UInt64(at * 65_536), isCached: true, sink: InlineSink.shared) {
+                        written.set($0)
+                    }
+                }
+                try written.wait { store.runPending() }.get()
+                guard flushes else { continue }
+                let flushed = Box<Result<Void, ChunkError>>()
+                volume.flush(sink: InlineSink.shared) { flushed.set($0) }
+                try flushed.wait { store.runPending() }.get()
+            }
+            #expect(store.spares.isWorthZeros == flushes)
+        }
+    }
+
     @Test func partsOfBlocksAreUnmappedOnAFullDisk() throws {
         let volume = try make("v")
         try write(volume, 1, sector: 0, count: 24)

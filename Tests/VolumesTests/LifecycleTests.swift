@@ -240,4 +240,41 @@ import VolumeDrivers
             await refusal { try await fixture.service.retype(volume.id, to: "none", for: fixture.ann) }?.isInvalid
                 == true)
     }
+
+    /// The disk that is there has a cache or has none, whatever the type would give to a new one.
+    @Test func aRetypeDoesNotPromiseAnotherWriteCacheThanTheVolumeHas() async throws {
+        let fixture = try await Fixture()
+        for (name, specs) in [("fast", ["apus:write_cache": "<is> True"]), ("plain", [:])] {
+            _ = try await fixture.service.createType(
+                name: name, description: nil, isPublic: true, extraSpecs: specs)
+        }
+        let volume = try await fixture.volume()
+        #expect(
+            await refusal { try await fixture.service.retype(volume.id, to: "fast", for: fixture.ann) }?.isInvalid
+                == true)
+        #expect(try await fixture.status(volume.id) == .available)
+        try await fixture.service.retype(volume.id, to: "plain", for: fixture.ann)
+    }
+
+    @Test func aVolumeIsTakenBackOnlyUnderATypeOfItsBlocksAndItsWriteCache() async throws {
+        let fixture = try await Fixture()
+        for (name, specs) in [
+            ("large", ["apus:block_bytes": "4096"]), ("fast", ["apus:write_cache": "true"]), ("plain", [:]),
+        ] {
+            _ = try await fixture.service.createType(
+                name: name, description: nil, isPublic: true, extraSpecs: specs)
+        }
+        let volume = try await fixture.volume()
+        try await fixture.service.unmanageVolume(volume.id, for: fixture.admin)
+        func manage(_ type: String) async throws {
+            _ = try await fixture.service.manageVolume(
+                ManageRequest(
+                    reference: volume.id, host: fixture.service.configuration.place, name: nil, description: nil,
+                    type: type, zone: nil, isBootable: false, metadata: [:]), for: fixture.admin)
+        }
+        for type in ["large", "fast"] {
+            #expect(await refusal { try await manage(type) }?.isInvalid == true)
+        }
+        try await manage("plain")
+    }
 }

@@ -113,10 +113,16 @@ func checkVolumeDriver(
     @Test func whatItHoldsUnderAnotherNameIsAdopted() async throws {
         let driver = MemoryVolumes()
         driver.plant("lv-7", bytes: 5 << 30)
-        #expect(try await driver.inventory().volumes == [.init(reference: "lv-7", id: nil, bytes: 5 << 30)])
+        #expect(
+            try await driver.inventory().volumes == [
+                .init(reference: "lv-7", id: nil, bytes: 5 << 30, blockBytes: 512, writeCache: false)
+            ])
         #expect(try await driver.adopt("lv-7", as: "id-1") == 5 << 30)
         #expect(try await driver.adopt("lv-7", as: "id-1") == 5 << 30)
-        #expect(try await driver.inventory().volumes == [.init(reference: "id-1", id: "id-1", bytes: 5 << 30)])
+        #expect(
+            try await driver.inventory().volumes == [
+                .init(reference: "id-1", id: "id-1", bytes: 5 << 30, blockBytes: 512, writeCache: false)
+            ])
         await #expect(throws: DriverError.absent("lv-8")) { _ = try await driver.adopt("lv-8", as: "id-2") }
     }
 }

@@ -139,13 +139,23 @@ package final class ChunkVolumeDriver: VolumeDriver {
             var inventory = Inventory(volumes: [], snapshots: [])
             for handle in try store.handles(prefix: Bytes([UInt8]())) {
                 let parts = handle.name.string.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
-                let bytes = try store.layer(of: handle.name).byteCount
+                let layer: LayerRow
+                do throws(LayerError) {
+                    layer = try store.layer(of: handle.name)
+                } catch {
+                    // It went meanwhile.
+                    guard case .noSuchHandle = error else { throw error }
+                    continue
+                }
+                let bytes = layer.byteCount
                 switch handle.kind {
                 case .volume:
                     let isOurs = parts.count == 2 && parts[0] == "volume"
+                    let attributes = Attributes(handle.attributes)
                     inventory.volumes.append(
                         Inventory.StoredVolume(
-                            reference: handle.name.string, id: isOurs ? parts[1] : nil, bytes: bytes))
+                            reference: handle.name.string, id: isOurs ? parts[1] : nil, bytes: bytes,
+                            blockBytes: Int(attributes.blockBytes), writeCache: attributes.writeCache))
                 case .snapshot:
                     let isOurs = parts.count == 3 && parts[0] == "snapshot"
                     inventory.snapshots.append(

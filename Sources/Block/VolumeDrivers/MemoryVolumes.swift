@@ -22,6 +22,7 @@ package final class MemoryVolumes: VolumeDriver {
     private struct Content: Sendable {
         var bytes: UInt64
         var blockBytes: Int
+        var writeCache: Bool
         var blocks: [UInt64: [UInt8]]
     }
 
@@ -72,7 +73,8 @@ package final class MemoryVolumes: VolumeDriver {
                 guard old.bytes == volume.bytes else { throw .exists(volume.id) }
                 return
             }
-            state.volumes[volume.id] = Content(bytes: volume.bytes, blockBytes: volume.blockBytes, blocks: [:])
+            state.volumes[volume.id] = Content(
+                bytes: volume.bytes, blockBytes: volume.blockBytes, writeCache: volume.writeCache, blocks: [:])
         }
     }
 
@@ -92,6 +94,7 @@ package final class MemoryVolumes: VolumeDriver {
                 return
             }
             content.bytes = volume.bytes
+            content.writeCache = volume.writeCache
             state.volumes[volume.id] = content
         }
     }
@@ -147,7 +150,9 @@ package final class MemoryVolumes: VolumeDriver {
             let foreign = state.foreign
             return Inventory(
                 volumes: state.volumes.sorted { $0.key < $1.key }.map { id, content in
-                    .init(reference: id, id: foreign.contains(id) ? nil : id, bytes: content.bytes)
+                    .init(
+                        reference: id, id: foreign.contains(id) ? nil : id, bytes: content.bytes,
+                        blockBytes: content.blockBytes, writeCache: content.writeCache)
                 },
                 snapshots: state.snapshots.sorted { $0.key < $1.key }.flatMap { volume, snapshots in
                     snapshots.sorted { $0.key < $1.key }.map { id, content in
@@ -184,7 +189,7 @@ package final class MemoryVolumes: VolumeDriver {
     /// Puts a volume there that the service never made.
     package func plant(_ reference: String, bytes: UInt64) {
         state.withLock { state in
-            state.volumes[reference] = Content(bytes: bytes, blockBytes: 512, blocks: [:])
+            state.volumes[reference] = Content(bytes: bytes, blockBytes: 512, writeCache: false, blocks: [:])
             state.foreign.insert(reference)
         }
     }

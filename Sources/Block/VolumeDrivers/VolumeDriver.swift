@@ -124,11 +124,16 @@ package struct Inventory: Sendable, Equatable {
         /// Set if it was made or adopted under that id.
         package var id: String?
         package var bytes: UInt64
+        /// As of the `NewVolume` that it was.
+        package var blockBytes: Int
+        package var writeCache: Bool
 
-        package init(reference: String, id: String?, bytes: UInt64) {
+        package init(reference: String, id: String?, bytes: UInt64, blockBytes: Int, writeCache: Bool) {
             self.reference = reference
             self.id = id
             self.bytes = bytes
+            self.blockBytes = blockBytes
+            self.writeCache = writeCache
         }
     }
 

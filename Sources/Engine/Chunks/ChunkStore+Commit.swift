@@ -52,7 +52,7 @@ struct CommitterState {
     var sinceSpaceCheck = 0
 }
 
-/// A group that is on the medium, and not yet in memory.
+/// A group that is on the medium (or, of nothing but cached writes, in the file), and not yet in memory.
 struct DurableGroup: Sendable {
     var submissions: ArraySlice<Submission>
     var appended: StateLog.Appended
@@ -90,18 +90,20 @@ extension ChunkStore {
     /// Makes durable what was acknowledged before: writes to volumes with a write cache. Never waits. All else is durable when it
     /// is acknowledged.
     ///
-    /// `completion` runs through `sink`. A failure means that acknowledged writes may be lost; the store is read-only then.
+    /// `completion` runs through `sink`. `.readOnly` means that acknowledged writes may be lost; `.overloaded`, that too many
+    /// wait, and nothing else.
     package func flush(
         sink: any CompletionSink, completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
     ) {
-        let isAdmitted = queueMutex.withLock {
-            guard !queue.value.isStopping, queue.value.flushes.count < Limits.committerQueueMax else { return false }
+        let refusal: ChunkError? = queueMutex.withLock {
+            // A store that closes flushes everything itself.
+            if queue.value.isStopping { return .readOnly(.closed) }
+            if queue.value.flushes.count >= Limits.committerQueueMax { return .overloaded }
             queue.value.flushes.append(FlushRequest(sink: sink, completion: completion))
             wakeCommitter()
-            return true
+            return nil
         }
-        // A store that closes flushes everything itself.
-        if !isAdmitted { sink.wake([{ completion(.failure(.readOnly(.closed))) }]) }
+        if let refusal { sink.wake([{ completion(.failure(refusal)) }]) }
     }
 
     /// Under the queue's mutex.
@@ -328,7 +330,7 @@ extension ChunkStore {
         }
     }
 
-    /// Applies a durable group to memory, releases its latches, tells everybody.
+    /// Applies a group to memory, releases its latches, tells everybody.
     private func acknowledge(_ durable: DurableGroup) {
         let (group, appended) = (durable.submissions, durable.appended)
         var start = group.startIndex

@@ -33,7 +33,7 @@ struct VolumeActions: Sendable {
                 let name = ChunkVolumeDriver.storedName(ofVolume: line.id)
                 let layers: [LayerSpace]
                 do throws(LayerError) {
-                    layers = try store.space(of: name)
+                    layers = try store.space(of: name, findsNames: false)
                 } catch {
                     return [line.id, line.name ?? "-", "\(line.size) GiB", "-", "-", "-", "-"]
                 }
@@ -106,21 +106,5 @@ struct VolumeActions: Sendable {
 
     private func size(_ layers: [LayerSpace], _ bytes: (LayerSpace) -> UInt64) -> String {
         StatusReport.size(Int64(clamping: layers.reduce(0) { $0 + bytes($1) }))
-    }
-}
-
-/// Columns side by side, as wide as their longest word.
-enum TextTable {
-    static func lines(_ title: [String], _ rows: [[String]]) -> [String] {
-        let all = [title] + rows
-        let widths = title.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            var line = ""
-            for (column, word) in row.enumerated() {
-                line += word
-                if column < row.count - 1 { line += String(repeating: " ", count: widths[column] - word.count + 2) }
-            }
-            return line
-        }
     }
 }

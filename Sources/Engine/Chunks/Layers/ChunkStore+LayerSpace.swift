@@ -17,39 +17,47 @@ extension ChunkStore {
     ///
     /// Reads the whole map from the index (49 bytes to 4 KiB for each MiB that was written to): for operators. Of writes under
     /// way meanwhile it may count some and not others.
-    package func space(of name: Bytes) throws(LayerError) -> [LayerSpace] {
-        let (layers, names) = try namedChain(of: name)
+    ///
+    /// - Parameter findsNames: say whose layers they are; that takes a look at every volume and snapshot of the store.
+    package func space(of name: Bytes, findsNames: Bool = true) throws(LayerError) -> [LayerSpace] {
+        var names: [UInt64: Bytes] = [:]
+        if findsNames { for handle in try handles(prefix: Bytes([UInt8]())) { names[handle.layer] = handle.name } }
+        let layers = try layers(of: name)
+        // Memory first: what leaves it meanwhile is in the index by then, and applying it twice changes nothing.
+        let changes = changes(of: Set(layers.map(\.id)))
         var isShared = false
         var out: [LayerSpace] = []
         for layer in layers {
             isShared = isShared || layer.children + layer.handles > 1
-            let (written, stored) = try space(of: layer.id)
+            let sum = try space(of: layer.id, changes[layer.id] ?? [])
             out.append(
                 LayerSpace(
-                    layer: layer.id, name: names[layer.id], writtenBytes: written, storedBytes: stored,
+                    layer: layer.id, name: names[layer.id], writtenBytes: sum.written, storedBytes: sum.stored,
                     isShared: isShared))
         }
         return out
     }
 
-    private func namedChain(of name: Bytes) throws(LayerError) -> ([LayerRow], [UInt64: Bytes]) {
-        var names: [UInt64: Bytes] = [:]
-        for handle in try handles(prefix: Bytes([UInt8]())) { names[handle.layer] = handle.name }
-        var layers = [try layer(of: name)]
-        while let last = layers.last, last.parent != 0 { layers.append(try layerRow(last.parent)) }
-        return (layers, names)
-    }
-
-    private func space(of layer: UInt64) throws(LayerError) -> (written: UInt64, stored: UInt64) {
-        // Memory first: what leaves it meanwhile is in the index by then, and applying it twice changes nothing.
-        var patches: [UInt32: [LeafPatch]] = [:]
+    /// What memory has done to the maps of these layers, in order.
+    private func changes(of layers: Set<UInt64>) -> [UInt64: [LayerChanges]] {
+        var out: [UInt64: [LayerChanges]] = [:]
         memoryMutex.withLock {
-            for overlay in [memory.value.frozen, memory.value.active] {
-                for (key, patch) in overlay?.blocks ?? [:] where key.owner == layer {
-                    patches[key.index, default: []].append(patch)
+            for overlay in [memory.value.frozen, memory.value.active].compactMap({ $0 }) {
+                var changes: [UInt64: LayerChanges] = [:]
+                for layer in layers {
+                    if let spans = overlay.trims[layer] { changes[layer] = LayerChanges(trims: spans) }
                 }
+                for (key, patch) in overlay.blocks where layers.contains(key.owner) {
+                    changes[key.owner, default: LayerChanges()].patches[key.index] = patch
+                }
+                for (layer, change) in changes { out[layer, default: []].append(change) }
             }
         }
+        return out
+    }
+
+    private func space(of layer: UInt64, _ changes: [LayerChanges]) throws(LayerError) -> LeafSpace {
+        var inMemory = Set(changes.flatMap(\.patches.keys))
         var sum = LeafSpace()
         do throws(ChunkError) {
             let prefix = Array(IndexKey.block(LeafKey(owner: layer, index: 0)).dropLast(4))
@@ -60,7 +68,8 @@ extension ChunkStore {
                 for row in page.rows {
                     var leaf = try Leaf(row.value)
                     let index = UInt32(truncatingIfNeeded: IndexKey.bigEndian(row.key.suffix(4)))
-                    for patch in patches.removeValue(forKey: index) ?? [] { patch.apply(to: &leaf) }
+                    inMemory.remove(index)
+                    for change in changes { change.apply(index, to: &leaf) }
                     sum.count(leaf)
                 }
                 guard page.rows.count == 1_000, let last = page.rows.last else { break }
@@ -69,12 +78,23 @@ extension ChunkStore {
         } catch {
             throw .store(error)
         }
-        for list in patches.values {
+        for index in inMemory {
             var leaf = Leaf.whole(.absent)
-            for patch in list { patch.apply(to: &leaf) }
+            for change in changes { change.apply(index, to: &leaf) }
             sum.count(leaf)
         }
-        return (sum.written, sum.stored)
+        return sum
+    }
+}
+
+/// What one overlay has done to a layer's map: see `Overlay.apply(_:to:)`.
+private struct LayerChanges {
+    var trims = LeafSpans()
+    var patches: [UInt32: LeafPatch] = [:]
+
+    func apply(_ index: UInt32, to leaf: inout Leaf) {
+        if let entry = trims[index] { leaf = .whole(entry) }
+        patches[index]?.apply(to: &leaf)
     }
 }
 

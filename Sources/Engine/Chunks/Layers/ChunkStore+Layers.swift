@@ -31,6 +31,11 @@ extension ChunkStore {
         try treeMutex.withLock { () throws(LayerError) in try needLayer(needHandle(name).layer) }
     }
 
+    /// The same, and the layers below it: all of them as they are at one moment.
+    func layers(of name: Bytes) throws(LayerError) -> [LayerRow] {
+        try treeMutex.withLock { () throws(LayerError) in try chain(from: needHandle(name).layer) }
+    }
+
     func layerRow(_ id: UInt64) throws(LayerError) -> LayerRow {
         try treeMutex.withLock { () throws(LayerError) in try needLayer(id) }
     }

@@ -20,8 +20,8 @@ final class StateLog {
     let flusher: LogFlusher
     /// Something was acknowledged since the last group that vouches for it.
     private(set) var needsSeal = false
-    /// Groups of this segment that were flushed by themselves.
-    private var flushedGroups = 0
+    /// How often this segment was flushed behind some group, or because somebody asked for it.
+    private var flushes = 0
     /// The segment that recovery cut, and where: the rest of it may go once the new one's header is durable.
     private var cut: (segment: UInt32, end: Int)?
 
@@ -74,7 +74,7 @@ final class StateLog {
     ///   a power cut.
     func append(_ records: ArraySlice<EncodedRecord>, isDurable: Bool) throws(AppendError) -> Appended {
         let total = GroupBuilder.totalBytes(records)
-        if records.isEmpty { try flush() }
+        if records.isEmpty { try flushWritten() }
         if file == nil || offset + total > segments.segmentBytes { try openNext() }
         let built = builder.build(
             records, firstLSN: nextLSN, syncedLSN: flusher.syncedLSN, segment: segment, offset: offset,
@@ -89,7 +89,7 @@ final class StateLog {
         } catch {
             throw .failed(error)
         }
-        if isDurable { flushedGroups += 1 }
+        if isDurable { flushes += 1 }
         let appended = Appended(
             firstLSN: nextLSN, segment: segment, groupOffset: offset, payloadOffsets: built.payloadOffsets,
             totalBytes: built.totalBytes, hash: built.hash, nextLSN: behind,
@@ -106,19 +106,24 @@ final class StateLog {
         return appended
     }
 
-    /// Makes durable what was written and not flushed.
+    /// Makes durable what was written and not flushed: somebody asked for it.
     func flush() throws(AppendError) {
+        if flusher.syncedLSN < nextLSN - 1 { flushes += 1 }
+        try flushWritten()
+    }
+
+    private func flushWritten() throws(AppendError) {
         do throws(DiskError) { try flusher.flush() } catch { throw .failed(error) }
     }
 
     /// Takes a spare and writes its header; the group that follows is flushed together with it. What lies in the segment before
     /// is flushed first: a later flush reaches one file only.
     private func openNext() throws(AppendError) {
-        var flushes = true
+        var flushesEnd = true
         #if DEBUG
-            if mutant == .forgetFlushAtSegmentEnd { flushes = false }
+            if mutant == .forgetFlushAtSegmentEnd { flushesEnd = false }
         #endif
-        if flushes { try flush() }
+        if flushesEnd { try flushWritten() }
         let spare: (id: UInt32, file: any DiskFile)
         do throws(DiskError) {
             spare = try spares.take()
@@ -138,8 +143,8 @@ final class StateLog {
             throw .failed(error)
         }
         // Zeros written ahead make a flush cheap. Filled with few long groups, a segment would be written twice for nothing.
-        if file != nil { spares.setZeroFill(flushedGroups > segments.segmentBytes / Limits.groupBytesMax) }
-        flushedGroups = 0
+        if file != nil { spares.setZeroFill(flushes > segments.segmentBytes / Limits.groupBytesMax) }
+        flushes = 0
         segment = spare.id
         file = spare.file
         flusher.goOn(in: spare.file)
@@ -221,7 +226,7 @@ final class SpareSegments: Sendable {
     private let state = PosixGuarded<(id: UInt32, file: any DiskFile)?>(nil)
     private let surplus = PosixGuarded<[(segment: UInt32, end: Int?)]>([])
     private let zeroFilled: Bool
-    private let isWorthZeros = PosixGuarded(true)
+    private let worthZeros = PosixGuarded(true)
     let ballast: Ballast
 
     init(segments: SegmentTable, zeroFilled: Bool, ballast: Ballast) {
@@ -232,14 +237,16 @@ final class SpareSegments: Sendable {
 
     /// Makes the spare if there is none. Blocks; called from the maintenance thread.
     func refill() throws(DiskError) {
-        let (isThere, writesZeros) = mutex.withLock { (state.value != nil, zeroFilled && isWorthZeros.value) }
+        let (isThere, writesZeros) = mutex.withLock { (state.value != nil, zeroFilled && worthZeros.value) }
         if isThere { return }
         let made = try segments.create(zeroFilled: writesZeros)
         mutex.withLock { state.value = made }
     }
 
     /// Whether the next spares are to be written full of zeros, or only reserved.
-    func setZeroFill(_ isWorthIt: Bool) { mutex.withLock { isWorthZeros.value = isWorthIt } }
+    func setZeroFill(_ isWorthIt: Bool) { mutex.withLock { worthZeros.value = isWorthIt } }
+
+    var isWorthZeros: Bool { mutex.withLock { worthZeros.value } }
 
     /// Notes that a segment holds nothing from `end` on (nil: behind what was ever written to it): those blocks can go
     /// to the file system.

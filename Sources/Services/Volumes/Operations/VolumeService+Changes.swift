@@ -257,6 +257,9 @@ extension VolumeService {
         guard volume.blockBytes == type.blockBytes else {
             throw VolumeError.invalid("Invalid input received: Retype can't change the size of blocks.")
         }
+        guard volume.writeCache == type.writeCache else {
+            throw VolumeError.invalid("Invalid input received: Retype can't turn a write cache on or off.")
+        }
         if volume.multiattach != type.isMultiattach {
             guard volume.status == .available else {
                 throw VolumeError.invalid("Invalid volume: Volume must be available to change its multiattach.")

@@ -99,7 +99,7 @@ extension VolumeService {
                     throw VolumeError.invalid("Unable to manage existing volume. Volume \(held) already managed.")
                 }
                 return try self.insertManaged(
-                    db, id: id, size: max(1, Self.gibibytes(stored.bytes)), request, asker, now: now)
+                    db, id: id, stored, request, asker, now: now)
             }
         } work: { volume in
             await self.adopt(volume, stored.reference)
@@ -110,8 +110,10 @@ extension VolumeService {
     }
 
     private func insertManaged(
-        _ db: Database, id: String, size: Int, _ request: ManageRequest, _ asker: Asker, now: Int64
+        _ db: Database, id: String, _ stored: Inventory.StoredVolume, _ request: ManageRequest, _ asker: Asker,
+        now: Int64
     ) throws -> Volume {
+        let size = max(1, Self.gibibytes(stored.bytes))
         let type =
             try request.type.map { try Lookups.type(db, named: $0, for: asker) }
             ?? defaultType(db, project: asker.projectID)
@@ -121,6 +123,12 @@ extension VolumeService {
         }
         guard try Lookups.encryption(db, typeID: type.id) == nil else {
             throw VolumeError.invalid("Invalid input received: an encrypted type can't be given to what exists.")
+        }
+        // Hosts are told what the row says, and find what the driver made.
+        guard (stored.blockBytes, stored.writeCache) == (type.blockBytes, type.writeCache) else {
+            throw VolumeError.invalid(
+                "Failed to manage existing volume due to volume type mismatch: it has blocks of \(stored.blockBytes) "
+                    + "bytes and \(stored.writeCache ? "a" : "no") write cache.")
         }
         try Quotas.demand(
             db, project: asker.projectID,
