@@ -1,6 +1,6 @@
 /// Appends little-endian integers and length-prefixed byte strings to an array.
 package struct ByteWriter: Sendable {
-    @usableFromInline package internal(set) var bytes: [UInt8] = []
+    package private(set) var bytes: [UInt8] = []
 
     private static let zeros = [UInt8](repeating: 0, count: 4096)
 
@@ -8,12 +8,9 @@ package struct ByteWriter: Sendable {
 
     package var count: Int { bytes.count }
 
-    // Inlinable: called by other targets through generic code, each integer would cost a look-up of its type.
-
-    @inlinable
     package mutating func put(_ value: UInt8) { bytes.append(value) }
 
-    @inlinable @inline(__always)
+    @inline(__always)
     package mutating func put<T: FixedWidthInteger>(_ value: T) {
         unsafe withUnsafeBytes(of: value.littleEndian) { unsafe bytes.append(contentsOf: $0) }
     }
@@ -38,10 +35,10 @@ package struct ByteWriter: Sendable {
 /// Reads what `ByteWriter` wrote. Every length is checked against what is left before it is used; the first
 /// violation makes `failed` true and every later value zero or empty, so callers check once at the end.
 package struct ByteReader {
-    @usableFromInline let bytes: [UInt8]
-    @usableFromInline package internal(set) var position: Int
-    @usableFromInline let end: Int
-    @usableFromInline package internal(set) var failed = false
+    private let bytes: [UInt8]
+    package private(set) var position: Int
+    private let end: Int
+    package private(set) var failed = false
 
     package init(_ bytes: [UInt8]) { self.init(bytes, 0..<bytes.count) }
 
@@ -52,12 +49,11 @@ package struct ByteReader {
         end = range.upperBound
     }
 
-    @inlinable
     package var remaining: Int { end - position }
     /// Everything was read, and nothing was out of bounds.
     package var isComplete: Bool { !failed && position == end }
 
-    @inlinable @inline(__always)
+    @inline(__always)
     package mutating func get<T: FixedWidthInteger>(_: T.Type = T.self) -> T {
         let size = MemoryLayout<T>.size
         guard !failed, size <= remaining else {

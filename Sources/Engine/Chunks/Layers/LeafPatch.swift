@@ -62,21 +62,33 @@ struct Leaf: Sendable, Hashable {
     private static let wholeZero: UInt8 = 1
     private static let sparse: UInt8 = 0
 
+    private static let headBytes = 1 + blocks / 8
+
+    // Straight from and to memory: each checkpoint decodes and encodes every leaf that was written to.
+
     /// A kind, a bitmap of the blocks that are present, their entries in order: a leaf with one block is 49 bytes.
     func encoded() -> [UInt8] {
         if entries.allSatisfy({ $0 == .zero }) { return [Self.wholeZero] }
-        var writer = ByteWriter(reserving: 33 + Self.blocks * MapEntry.byteCount)
-        writer.put(Self.sparse)
-        for word in 0..<4 {
-            var bits: UInt64 = 0
-            for bit in 0..<64 where entries[word * 64 + bit].isPresent { bits |= 1 << UInt64(bit) }
-            writer.put(bits)
+        let count = entries.reduce(0) { $0 + ($1.isPresent ? 1 : 0) }
+        let total = Self.headBytes + count * MapEntry.byteCount
+        return [UInt8](unsafeUninitializedCapacity: total) { buffer, used in
+            let out = UnsafeMutableRawBufferPointer(buffer)
+            out[0] = Self.sparse
+            var at = Self.headBytes
+            for word in 0..<4 {
+                var bits: UInt64 = 0
+                for bit in 0..<64 {
+                    let entry = entries[word * 64 + bit]
+                    guard entry.isPresent else { continue }
+                    bits |= 1 << UInt64(bit)
+                    out.storeBytes(of: entry.locator.littleEndian, toByteOffset: at, as: UInt64.self)
+                    out.storeBytes(of: entry.word.littleEndian, toByteOffset: at + 8, as: UInt64.self)
+                    at += MapEntry.byteCount
+                }
+                out.storeBytes(of: bits.littleEndian, toByteOffset: 1 + 8 * word, as: UInt64.self)
+            }
+            used = total
         }
-        for entry in entries where entry.isPresent {
-            writer.put(entry.locator)
-            writer.put(entry.word)
-        }
-        return writer.bytes
     }
 
     init(_ bytes: [UInt8]) throws(ChunkError) {
@@ -84,16 +96,30 @@ struct Leaf: Sendable, Hashable {
             self = .whole(.zero)
             return
         }
-        var reader = ByteReader(bytes)
-        guard reader.get(UInt8.self) == Self.sparse else { throw .corruptIndex("a leaf of a kind not known") }
-        let words = (0..<4).map { _ in reader.get(UInt64.self) }
+        guard bytes.first == Self.sparse else { throw .corruptIndex("a leaf of a kind not known") }
+        guard bytes.count >= Self.headBytes else { throw .corruptIndex("a leaf that cannot be decoded") }
         var entries = Array(repeating: MapEntry.absent, count: Self.blocks)
-        for block in 0..<Self.blocks where words[block / 64] >> UInt64(block % 64) & 1 != 0 {
-            let entry = MapEntry(locator: reader.get(UInt64.self), word: reader.get(UInt64.self))
-            guard entry.isPresent, entry.isSound else { throw .corruptIndex("a map entry that is not understood") }
-            entries[block] = entry
+        var end = Self.headBytes
+        let isUnderstood = bytes.withUnsafeBytes { bytes in
+            func integer(_ at: Int) -> UInt64 {
+                UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+            }
+            for word in 0..<4 {
+                var bits = integer(1 + 8 * word)
+                while bits != 0 {
+                    let block = word * 64 + bits.trailingZeroBitCount
+                    bits &= bits - 1
+                    end += MapEntry.byteCount
+                    guard end <= bytes.count else { return true }
+                    let entry = MapEntry(locator: integer(end - 16), word: integer(end - 8))
+                    guard entry.isPresent, entry.isSound else { return false }
+                    entries[block] = entry
+                }
+            }
+            return true
         }
-        guard reader.isComplete else { throw .corruptIndex("a leaf that cannot be decoded") }
+        guard isUnderstood else { throw .corruptIndex("a map entry that is not understood") }
+        guard end == bytes.count else { throw .corruptIndex("a leaf that cannot be decoded") }
         self.entries = entries
     }
 }
