@@ -1,6 +1,7 @@
 import Primitives
 
-/// The volumes that are open, for as long as anybody holds them, and the leaves of their maps that are in memory, resolved through all their layers.
+/// The volumes that are open, for as long as anybody holds them, and the leaves of their maps that are in memory, resolved
+/// through all their layers.
 ///
 /// Leaves are changed as records are applied, under the store's memory mutex, and put in under it, too: so a leaf in memory is
 /// never older than what was acknowledged.
