@@ -270,20 +270,24 @@ final class VolumeStress: Sendable {
         for sector in sectors {
             Self.fill(bytes.mutableRange((sector - sectors.lowerBound) * 512, 512), Self.stamp(number, sector), sector)
         }
+        let sink = BorrowingSink()
         if isZero {
-            subject.volume.zero(offset, UInt64(bytes.bytes.count), sink: InlineSink.shared) { outcome.set($0) }
+            subject.volume.zero(offset, UInt64(bytes.bytes.count), sink: sink) { outcome.set($0) }
         } else if kind >= 86 {
             subject.volume.update(
-                offset, bytes.bytes.count, sink: InlineSink.shared,
+                offset, bytes.bytes.count, sink: sink,
                 change: { old in
                     old.copyMemory(from: UnsafeRawBufferPointer(bytes.bytes))
                     return true
                 }
             ) { outcome.set($0) }
         } else {
-            subject.volume.write(UnsafeRawBufferPointer(bytes.bytes), at: offset, sink: InlineSink.shared) {
+            subject.volume.write(UnsafeRawBufferPointer(bytes.bytes), at: offset, sink: sink) {
                 outcome.set($0)
             }
+        }
+        if let work = sink.take() {
+            if random.oneIn(4) { work.giveBack() } else { work.perform {} }
         }
         let result = outcome.wait {}
         let mayBeRefused = sectors.upperBound * 512 > Self.smallBytes

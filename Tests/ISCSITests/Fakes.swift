@@ -1,3 +1,4 @@
+import Glibc
 import Primitives
 import SCSI
 
@@ -14,6 +15,8 @@ final class FakeUnit: LogicalUnitSource {
         /// Whether held commands reserve their memory from the releasing thread.
         var reservesLate = false
         var held: [@Sendable () -> Void] = []
+        /// Held commands offer this to whoever waits for them.
+        var work: (any LentWork)?
         var executed: [SCSICommand] = []
         var attached: [InitiatorPort] = []
         var aborts: [TaskAbort] = []
@@ -79,6 +82,7 @@ final class FakeNexus: Nexus {
             let response = respond(command, out, dataIn)
             unit.state.withLock { $0.held.append { sink.wake([{ completion(response) }]) } }
         }
+        if let work = unit.state.withLock({ $0.work }), !sink.takes(work) { work.giveBack() }
         return nil
     }
 
@@ -117,6 +121,52 @@ final class FakeNexus: Nexus {
     func resetLogicalUnit() { unit.state.withLock { $0.resets += 1 } }
     func clearedTaskSet() { unit.state.withLock { $0.clears += 1 } }
     func detach() { unit.state.withLock { $0.detached += 1 } }
+}
+
+/// A disk's work: whoever does it waits until it may go, and then finishes what the unit holds.
+final class FakeWork: LentWork {
+    struct State {
+        var performers: Set<UInt> = []
+        var performed = 0
+        var givenBack = 0
+        /// Whoever does the work hangs, and says so.
+        var hangs = false
+    }
+
+    private unowned let unit: FakeUnit
+    private let mutex = PosixMutex()
+    private let state = PosixGuarded(State())
+
+    init(_ unit: FakeUnit) { self.unit = unit }
+
+    var now: State { mutex.withLock { state.value } }
+
+    func set(hangs: Bool) {
+        mutex.withLock {
+            state.value.hangs = hangs
+            mutex.broadcast()
+        }
+    }
+
+    func perform(stalled: @escaping @Sendable () -> Void) {
+        mutex.lock()
+        state.value.performed += 1
+        state.value.performers.insert(UInt(pthread_self()))
+        if state.value.hangs { startThread(name: "watch") { stalled() } }
+        while state.value.hangs { mutex.wait() }
+        mutex.unlock()
+        finish()
+    }
+
+    func giveBack() {
+        mutex.withLock { state.value.givenBack += 1 }
+        finish()
+    }
+
+    private func finish() {
+        unit.release()
+        unit.state.withLock { $0.holds = true }
+    }
 }
 
 /// Targets that the tests put in and take away.

@@ -95,6 +95,67 @@ import Testing
         }
     }
 
+    @Test func anInitiatorThatWaitsForItsWritesHasThemCommittedByItsConnection() throws {
+        let rig = try Rig()
+        let work = FakeWork(rig.unit)
+        let initiator = try rig.loggedIn()
+        rig.unit.state.withLock {
+            $0.holds = true
+            $0.work = work
+        }
+        for round in 0..<40 { #expect(try Self.write(initiator, round) == 0) }
+        // Until it is known what kind of initiator this is, the engine's own thread does it.
+        #expect(work.now.givenBack == ISCSILimits.commitAfterCommands - 1)
+        #expect(work.now.performed == 41 - ISCSILimits.commitAfterCommands && work.now.performers.count == 1)
+        #expect(work.now.performers.first != UInt(pthread_self()))
+    }
+
+    @Test func aDiskThatHangsLeavesTheConnectionToAnotherThread() throws {
+        let rig = try Rig()
+        let work = FakeWork(rig.unit)
+        let initiator = try rig.loggedIn()
+        rig.unit.state.withLock {
+            $0.holds = true
+            $0.work = work
+        }
+        for round in 0..<40 { #expect(try Self.write(initiator, round) == 0) }
+        for round in 1...3 {
+            work.set(hangs: true)
+            let before = work.now.performed
+            let pdu = initiator.command(
+                TestInitiator.cdb(0x2a, block: 0, count: 1), write: 512, data: Self.block)
+            initiator.send(pdu)
+            #expect(Self.eventually { work.now.performed == before + 1 })
+            // Somebody hears it: the ping is answered before the write is.
+            var ping = RawPDU(0x40, flags: 0x80, tag: initiator.nextTag())
+            initiator.number(&ping)
+            ping.put(reservedTag, 20)
+            initiator.send(ping)
+            #expect(initiator.receive()?.opcode == 0x20)
+            work.set(hangs: false)
+            #expect(try initiator.finish(pdu.tag).status == 0)
+            for block in 0..<40 { #expect(try Self.write(initiator, block) == 0) }
+            #expect(work.now.performers.count >= 2, "round \(round)")
+        }
+        // An end while it hangs: the session is over when the disk is done.
+        work.set(hangs: true)
+        let before = work.now.performed
+        initiator.send(
+            initiator.command(TestInitiator.cdb(0x2a, block: 0, count: 1), write: 512, data: Self.block))
+        #expect(Self.eventually { work.now.performed == before + 1 })
+        (initiator.wire as? SocketWire)?.hangUp()
+        #expect(rig.server.sessions().count == 1)
+        work.set(hangs: false)
+        #expect(Self.eventually { rig.server.sessions().isEmpty && rig.server.connectionCounts().all == 0 })
+        #expect(!rig.unit.isAttached)
+    }
+
+    private static let block = [UInt8](repeating: 0x5a, count: 512)
+
+    private static func write(_ initiator: TestInitiator, _ block: Int) throws -> UInt8 {
+        try initiator.write(block: block, Self.block, immediate: 512, unsolicited: 512, piece: 512).0.status
+    }
+
     @Test func sessionsAreListedAndOneCanBeEnded() throws {
         let rig = try Rig()
         let first = try rig.loggedIn(isid: 1)

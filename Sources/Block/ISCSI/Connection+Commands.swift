@@ -185,9 +185,14 @@ extension Connection {
 
     // MARK: Execution
 
+    /// SYNCHRONIZE CACHE, of both sizes.
+    private static let flushes: [UInt8] = [0x35, 0x91]
+
     /// Hands a command to the SCSI layer, and its answer to the initiator if it is there at once.
     private func execute(_ task: SCSITask, _ data: UnsafeRawBufferPointer) {
         task.state = .executing
+        aloneInARow = executingCount == 0 ? aloneInARow &+ 1 : 0
+        writesInARow = task.writes || Self.flushes.contains(task.command.cdb[0]) ? writesInARow &+ 1 : 0
         executing = task
         let response: SCSIResponse?
         // A unit knows itself; that there are others, or that it isn't the first, only the target knows.

@@ -87,6 +87,9 @@ final class Connection: @unchecked Sendable {
     var wantingData: [SCSITask] = []
     var solicitedBytes = 0
     var lastTransferTag: UInt32 = 0
+    /// How many of the last commands were writes or flushes, without another between them; and how many found no other under way.
+    var writesInARow = 0
+    var aloneInARow = 0
 
     // Requests that take more than one step.
 
@@ -125,6 +128,13 @@ final class Connection: @unchecked Sendable {
     /// Whether more bytes from the initiator have a place.
     var wantsInput: Bool {
         (phase == .login || phase == .fullFeature) && output.unsentBytes < ISCSILimits.unsentBytesMax
+    }
+
+    /// Whether this thread may commit what it waits for itself: an initiator that has one command at a time, or nothing but
+    /// writes, loses nothing when nobody hears it meanwhile.
+    var mayCommit: Bool {
+        phase == .fullFeature && output.isEmpty && solicitedBytes == 0 && managements.isEmpty && abortWaits.isEmpty
+            && (aloneInARow >= ISCSILimits.commitAfterCommands || writesInARow >= ISCSILimits.commitAfterCommands)
     }
 
     /// Where the next bytes go: never empty, since a whole PDU always fits.

@@ -1,4 +1,5 @@
 private import CLinux
+private import Glibc
 import Primitives
 
 /// How other threads reach a connection's thread: completions of its commands, and orders to it.
@@ -35,6 +36,9 @@ final class ConnectionInbox: CompletionSink {
         var orders: [Order] = []
         var isParked = false
         var isClosed = false
+        /// The connection's thread, while it does the engine's work itself where that is shorter.
+        var borrower: pthread_t?
+        var work: (any LentWork)?
     }
 
     private let mutex = PosixMutex()
@@ -55,6 +59,34 @@ final class ConnectionInbox: CompletionSink {
         let isParked = unpark()
         mutex.unlock()
         if isParked { apus_event_signal(event) }
+    }
+
+    func takes(_ work: any LentWork) -> Bool {
+        let me = pthread_self()
+        return mutex.withLock {
+            guard let borrower = state.value.borrower, pthread_equal(borrower, me) != 0, state.value.work == nil else {
+                return false
+            }
+            state.value.work = work
+            return true
+        }
+    }
+
+    /// The calling thread takes the engine's work from now on.
+    func borrow() {
+        let me = pthread_self()
+        mutex.withLock { state.value.borrower = me }
+    }
+
+    /// No thread does any more.
+    func borrowNothing() { mutex.withLock { state.value.borrower = nil } }
+
+    /// What was taken, for the thread to do it or to give it back.
+    func takeWork() -> (any LentWork)? {
+        mutex.withLock {
+            defer { state.value.work = nil }
+            return state.value.work
+        }
     }
 
     /// False if the connection is gone.

@@ -4,8 +4,11 @@ import Primitives
 
 /// The blocking thread of one connection: waits in poll on the socket and the inbox's event, reads into the connection's
 /// buffer, lets it work on all PDUs that are there, and sends what came of it with one system call (measured.md section 6).
+///
+/// Where the initiator waits for a write and for nothing else, this thread commits it itself. Should the disk hang meanwhile,
+/// another thread takes the connection over, so that pings and aborts find somebody, and this one goes when the disk lets it.
 final class ConnectionThread: @unchecked Sendable {
-    // SAFETY: made by the accepting thread, and from `start` on touched by its own thread alone.
+    // SAFETY: made by the accepting thread, and from `start` on touched by one thread alone: the one of the present term.
 
     private let socket: Int32
     private let connection: Connection
@@ -15,6 +18,14 @@ final class ConnectionThread: @unchecked Sendable {
     private let loggedIn: @Sendable () -> Void
     private let ended: @Sendable () -> Void
     private var isLoggingIn = true
+    private let term = PosixLocked(Term())
+
+    private struct Term {
+        /// Counts the threads that have had the connection.
+        var number: UInt64 = 0
+        /// The present one does the engine's work.
+        var isAway = false
+    }
 
     init(
         socket: Int32, connection: Connection, inbox: ConnectionInbox, loggedIn: @escaping @Sendable () -> Void,
@@ -52,7 +63,9 @@ final class ConnectionThread: @unchecked Sendable {
     private static func milliseconds() -> UInt64 { MonotonicClock.now() / 1_000_000 }
 
     private func run() {
+        let number = term.withLock { $0.number }
         connection.owner = pthread_self()
+        inbox.borrow()
         var mayHaveMore = false
         while connection.phase != .ended {
             connection.now = Self.milliseconds()
@@ -60,6 +73,7 @@ final class ConnectionThread: @unchecked Sendable {
             // The buffer may hold more PDUs than were worked on before the last send.
             let hasBacklog = connection.process()
             send()
+            if let work = inbox.takeWork(), !perform(work, number, isBusy: hasBacklog || mayHaveMore) { return }
             let wait = connection.tick(Self.milliseconds())
             noticeLogin()
             if connection.phase == .ended { break }
@@ -71,11 +85,36 @@ final class ConnectionThread: @unchecked Sendable {
             }
             mayHaveMore = waitForSomething(wait, hasBacklog: hasBacklog)
         }
+        inbox.borrowNothing()
+        inbox.takeWork()?.giveBack()
         if connection.isClosedInOrder { apus_tcp_finish(socket) } else { apus_tcp_shutdown(socket) }
         if isLoggingIn { loggedIn() }
         drain()
         if connection.isClosedInOrder { linger() }
         ended()
+    }
+
+    /// Does the engine's work, if there is nothing else to do meanwhile. False if it took so long that another thread has the
+    /// connection now.
+    private func perform(_ work: any LentWork, _ number: UInt64, isBusy: Bool) -> Bool {
+        guard !isBusy, connection.mayCommit else {
+            work.giveBack()
+            return true
+        }
+        term.withLock { $0.isAway = true }
+        work.perform { [self] in
+            term.withLock { term in
+                guard term.isAway, term.number == number else { return }
+                term = Term(number: number + 1)
+                // Without a thread to spare, the connection waits for the disk.
+                if !start() { term = Term(number: number, isAway: true) }
+            }
+        }
+        return term.withLock { term in
+            guard term.number == number else { return false }
+            term.isAway = false
+            return true
+        }
     }
 
     /// Waits for the initiator's end of the connection: a socket that is closed with unread bytes in it resets the

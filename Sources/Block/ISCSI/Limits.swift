@@ -75,6 +75,9 @@ package enum ISCSILimits {
     /// Deep enough for the engine's reads below; only touched pages count.
     package static let threadStackBytes = 512 << 10
 
+    /// Commands of one kind before a connection's thread commits its own writes.
+    static let commitAfterCommands = 32
+
     // The server.
 
     package static let portalsMax = 16

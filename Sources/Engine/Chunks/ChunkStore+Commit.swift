@@ -43,8 +43,34 @@ struct CommitQueue {
     var bytes = 0
     var isStopping = false
     var committerIsGone = false
-    /// The committer sleeps and wants a signal.
-    var committerWaits = false
+    var duty = CommitDuty.awake
+    /// How often another thread has committed in the committer's place.
+    var lendings: UInt64 = 0
+    /// Since when (nanoseconds, monotonic) it does, and whom to tell if it takes long.
+    var lentSince: UInt64 = 0
+    var stalled: (@Sendable () -> Void)?
+
+    var isEmpty: Bool { submissions.isEmpty && flushes.isEmpty }
+
+    /// Whether somebody has to be called to what was queued: true once for each time that the committer sleeps.
+    mutating func calls() -> Bool {
+        guard duty == .asleep else { return false }
+        duty = .called
+        return true
+    }
+}
+
+/// Who sees to the queue. Changes under the queue's mutex; whoever commits owns `CommitterState` meanwhile.
+enum CommitDuty {
+    /// The committer is awake, and looks at the queue before it sleeps.
+    case awake
+    /// It sleeps, and nothing waits.
+    case asleep
+    /// Something waits, and somebody is on the way to it: the committer, which was signalled, or a sink's thread, which took the
+    /// work. Should that never come, the committer's own time-out finds what waits.
+    case called
+    /// A sink's thread commits, in the committer's place.
+    case lent
 }
 
 struct CommitterState {
@@ -72,6 +98,7 @@ struct AcknowledgerQueue {
 extension ChunkStore {
     /// Puts an encoded operation in the queue, or fails it at once.
     func enqueue(_ submission: Submission) {
+        var calls = false
         let refusal: ChunkError? = queueMutex.withLock {
             if queue.value.isStopping { return .readOnly(.closed) }
             if queue.value.submissions.count >= Limits.committerQueueMax
@@ -81,9 +108,10 @@ extension ChunkStore {
             }
             queue.value.submissions.append(submission)
             queue.value.bytes += submission.encoded.footprint
-            wakeCommitter()
+            calls = queue.value.calls()
             return nil
         }
+        if calls { call(submission.sink) }
         if let refusal { finish([submission], .failure(refusal)) }
     }
 
@@ -95,22 +123,22 @@ extension ChunkStore {
     package func flush(
         sink: any CompletionSink, completion: @escaping @Sendable (Result<Void, ChunkError>) -> Void
     ) {
+        var calls = false
         let refusal: ChunkError? = queueMutex.withLock {
             // A store that closes flushes everything itself.
             if queue.value.isStopping { return .readOnly(.closed) }
             if queue.value.flushes.count >= Limits.committerQueueMax { return .overloaded }
             queue.value.flushes.append(FlushRequest(sink: sink, completion: completion))
-            wakeCommitter()
+            calls = queue.value.calls()
             return nil
         }
+        if calls { call(sink) }
         if let refusal { sink.wake([{ completion(.failure(refusal)) }]) }
     }
 
-    /// Under the queue's mutex.
-    private func wakeCommitter() {
-        guard queue.value.committerWaits else { return }
-        queue.value.committerWaits = false
-        queueMutex.signal()
+    /// Calls somebody to what was queued. Outside of the mutex, or the committer would wake only to wait for it.
+    private func call(_ sink: any CompletionSink) {
+        if !sink.takes(self) { queueMutex.signal() }
     }
 
     /// The committer's thread: takes what is there, commits it, again; seals when idle.
@@ -119,14 +147,8 @@ extension ChunkStore {
             var batch: [Submission] = []
             var flushes: [FlushRequest] = []
             var stopping = false
-            var timedOut = false
             queueMutex.lock()
-            if queue.value.submissions.isEmpty && queue.value.flushes.isEmpty && !queue.value.isStopping {
-                queue.value.committerWaits = true
-                let wait = committer.value.log.needsSeal ? Limits.sealAfterMilliseconds : 1_000
-                timedOut = !queueMutex.wait(milliseconds: wait)
-                queue.value.committerWaits = false
-            }
+            let timedOut = waitForWork()
             swap(&batch, &queue.value.submissions)
             swap(&flushes, &queue.value.flushes)
             queue.value.bytes = 0
@@ -146,6 +168,26 @@ extension ChunkStore {
         }
     }
 
+    /// Sleeps until there is something to do that nobody else does. True if nothing came for a while. Under the queue's mutex.
+    private func waitForWork() -> Bool {
+        defer { queue.value.duty = .awake }
+        while queue.value.duty == .lent || queue.value.isEmpty && !queue.value.isStopping {
+            var wait = Limits.lentMilliseconds
+            if queue.value.duty != .lent {
+                queue.value.duty = .asleep
+                wait = committer.value.log.needsSeal ? Limits.sealAfterMilliseconds : 1_000
+            }
+            let lendings = queue.value.lendings
+            let timedOut = !queueMutex.wait(milliseconds: wait)
+            if queue.value.duty == .lent {
+                noticeStall()
+            } else if timedOut, queue.value.isEmpty, lendings == queue.value.lendings {
+                return true
+            }
+        }
+        return false
+    }
+
     /// Commits what waits, on this thread. Only for stores without threads of their own.
     package func runPending() {
         precondition(!configuration.isThreaded)
@@ -161,7 +203,7 @@ extension ChunkStore {
     }
 
     /// Flushes the log, once for all of them. What they wait for was acknowledged, so it is in the file.
-    private func flush(for requests: [FlushRequest]) {
+    func flush(for requests: [FlushRequest]) {
         guard !requests.isEmpty else { return }
         var result: Result<Void, ChunkError> = .success(())
         if let reason = readOnlyReason {
@@ -213,7 +255,9 @@ extension ChunkStore {
     }
 
     /// Cuts a batch into groups and commits each.
-    func commit(_ batch: [Submission]) {
+    ///
+    /// - Parameter isLent: the calling thread is not the committer, and waits for nothing but this.
+    func commit(_ batch: [Submission], isLent: Bool = false) {
         refreshSpace()
         if counters.checkpointWaits.load(ordering: .relaxed), overlayIsOverfull {
             return finish(batch, .failure(.noSpace))
@@ -228,12 +272,12 @@ extension ChunkStore {
                 if bytes > most, end > start { break }
                 end += 1
             }
-            commitGroup(batch[start..<end])
+            commitGroup(batch[start..<end], isLent: isLent)
             start = end
         }
     }
 
-    private func commitGroup(_ group: ArraySlice<Submission>) {
+    private func commitGroup(_ group: ArraySlice<Submission>, isLent: Bool) {
         if let reason = readOnlyReason {
             finish(group, .failure(.readOnly(reason)))
             return
@@ -269,16 +313,19 @@ extension ChunkStore {
 
         let durable = DurableGroup(submissions: group, appended: appended)
         if !configuration.isThreaded { return acknowledge(durable) }
-        if !acknowledgeHere(durable) { hand(durable) }
+        if !acknowledgeHere(durable, isLent: isLent) { hand(durable) }
     }
 
     // MARK: Acknowledging
 
     /// A short group with nothing behind it is applied and told of on the committer's own thread: whoever waits for it is spared
-    /// another thread's waking. False if something waits to be committed, or if the acknowledger has work.
-    private func acknowledgeHere(_ group: DurableGroup) -> Bool {
-        guard group.submissions.count <= Limits.acknowledgedAtOnceMax,
-            queueMutex.withLock({ queue.value.submissions.isEmpty })
+    /// another thread's waking. False if something waits to be committed, or if the acknowledger has work. Who commits in the
+    /// committer's place commits one batch only, so its groups keep nothing waiting.
+    private func acknowledgeHere(_ group: DurableGroup, isLent: Bool) -> Bool {
+        guard
+            isLent
+                || group.submissions.count <= Limits.acknowledgedAtOnceMax
+                    && queueMutex.withLock({ queue.value.submissions.isEmpty })
         else { return false }
         let isFree = acknowledgerMutex.withLock {
             guard acknowledgerQueue.value.groups.isEmpty, !acknowledgerQueue.value.isBusy else { return false }

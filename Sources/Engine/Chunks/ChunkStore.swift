@@ -68,7 +68,7 @@ package final class ChunkStore: Sendable {
     /// Guards the applier's work, and wakes it, the maintenance thread, and who waits for it.
     let applierMutex = PosixMutex()
     let applierState: PosixGuarded<ApplierState>
-    /// The committer's own state: touched by the committer's thread, or by `runPending`.
+    /// Touched by whoever has the duty to commit: the committer's thread, one that does its work, or `runPending`.
     let committer: PosixGuarded<CommitterState>
     let logFlusher: LogFlusher
 

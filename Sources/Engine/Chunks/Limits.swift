@@ -12,6 +12,9 @@ package enum Limits {
     static let durableGroupsMax = 4
     /// Operations of a group that are applied and told of in one go.
     static let acknowledgedAtOnceMax = 6
+    /// What a thread other than the committer commits in one go, and how long that may take before it is told of.
+    static let lentBytesMax = 256 << 10
+    static let lentMilliseconds = 1_000
     /// Opaque attributes of one row.
     package static let attributeBytesMax = 32_768
     /// The payload of one record: an object's inline body, or a volume's blocks.

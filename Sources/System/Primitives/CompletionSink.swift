@@ -5,6 +5,28 @@
 package protocol CompletionSink: AnyObject, Sendable {
     /// Runs the completions, in order, soon, on the sink's own thread; never on the caller's if that may block it.
     func wake(_ completions: [@Sendable () -> Void])
+
+    /// Offers the calling thread, if it is the sink's own, to do work itself that a thread of the engine would have to be woken
+    /// for. True: it was taken, and is performed or given back soon. Called with no lock held.
+    func takes(_ work: any LentWork) -> Bool
+}
+
+extension CompletionSink {
+    /// Most threads have better to do than to wait for a disk.
+    package func takes(_ work: any LentWork) -> Bool { false }
+}
+
+/// Work of the engine that the thread which waits for it may do itself: where one thread hands to another and waits, the two
+/// wakings cost more than a flush of the disk does (measured.md section 5).
+package protocol LentWork: AnyObject, Sendable {
+    /// Does the work, blocking. Does nothing if somebody else has done it meanwhile.
+    ///
+    /// `stalled` is called on another thread, at most once and before this returns, if it takes unusually long: whoever has
+    /// other things to attend to can let somebody else attend to them.
+    func perform(stalled: @escaping @Sendable () -> Void)
+
+    /// Leaves it to the engine's own thread after all.
+    func giveBack()
 }
 
 /// Runs completions at once on the thread that announces them: for tests and for work that only signals.
