@@ -110,6 +110,29 @@ import Testing
         #expect(work.now.performers.first != UInt(pthread_self()))
     }
 
+    /// Reads that are answered at once leave nothing under way, and are no sign of an initiator that waits for each.
+    @Test func anInitiatorWithManyReadsUnderWayIsHeardWhileItsWritesAreCommitted() throws {
+        let rig = try Rig()
+        let work = FakeWork(rig.unit)
+        let initiator = try rig.loggedIn()
+        rig.unit.state.withLock { $0.work = work }
+        for round in 0..<20 {
+            var bytes: [UInt8] = []
+            var tags: [UInt32] = []
+            for index in 0..<8 {
+                let pdu = initiator.command(TestInitiator.cdb(0x28, block: index, count: 1), read: 512)
+                tags.append(pdu.tag)
+                bytes += pdu.encoded()
+            }
+            initiator.wire.send(bytes)
+            for tag in tags { #expect(try initiator.finish(tag).status == 0) }
+            rig.unit.state.withLock { $0.holds = true }
+            #expect(try Self.write(initiator, round) == 0)
+            rig.unit.state.withLock { $0.holds = false }
+        }
+        #expect(work.now.performed == 0 && work.now.givenBack == 20)
+    }
+
     @Test func aDiskThatHangsLeavesTheConnectionToAnotherThread() throws {
         let rig = try Rig()
         let work = FakeWork(rig.unit)

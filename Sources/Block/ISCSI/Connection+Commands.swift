@@ -38,6 +38,8 @@ extension Connection {
         // Without a direction there is nothing to expect (11.3.4).
         task.expected = task.reads || task.writes ? Int(header.word(20)) : 0
         task.lun = header.lun
+        // ExpStatSN: nothing is on its way to the initiator.
+        task.isAlone = header.word(28) == statusNumber
         task.command = SCSICommand(
             cdb: Array(UnsafeRawBufferPointer(start: header.base + 32, count: 16)), lun: 0,
             attribute: TaskAttribute(rawValue: header.flags & 7) ?? .simple,
@@ -191,8 +193,9 @@ extension Connection {
     /// Hands a command to the SCSI layer, and its answer to the initiator if it is there at once.
     private func execute(_ task: SCSITask, _ data: UnsafeRawBufferPointer) {
         task.state = .executing
-        aloneInARow = executingCount == 0 ? aloneInARow &+ 1 : 0
-        writesInARow = task.writes || Self.flushes.contains(task.command.cdb[0]) ? writesInARow &+ 1 : 0
+        notice(
+            isWrite: task.writes || Self.flushes.contains(task.command.cdb[0]),
+            isAlone: executingCount == 0 && task.isAlone)
         executing = task
         let response: SCSIResponse?
         // A unit knows itself; that there are others, or that it isn't the first, only the target knows.
@@ -231,7 +234,7 @@ extension Connection {
     }
 
     /// Whether the calling thread is in the middle of this command's `execute`.
-    func isExecuting(_ task: SCSITask) -> Bool { pthread_equal(pthread_self(), owner) != 0 && executing === task }
+    func isExecuting(_ task: SCSITask) -> Bool { isOnOwnThread && executing === task }
 
     /// Room for a command's data right behind its header, if one PDU can hold it.
     func reserveInline(_ count: Int, for task: SCSITask) -> UnsafeMutableRawPointer? {
@@ -245,7 +248,7 @@ extension Connection {
     }
 
     func takeBuffer(_ count: Int) -> Buffer {
-        pthread_equal(pthread_self(), owner) != 0 ? pool.take(count) : Buffer(count: count)
+        isOnOwnThread ? pool.take(count) : Buffer(count: count)
     }
 
     // MARK: The table of commands

@@ -1,6 +1,7 @@
 import Glibc
 import Primitives
 import SCSI
+private import Synchronization
 
 /// One connection, which is one session, as a state machine: bytes in, bytes out, no socket and no clock of its own.
 ///
@@ -13,7 +14,7 @@ import SCSI
 /// and then. `ending` sends what is queued and reads nothing more; `ended` does neither, and waits for the commands that
 /// the SCSI layer still has.
 final class Connection: @unchecked Sendable {
-    // SAFETY: touched by one thread, the one in `owner`; others come through the inbox. `SCSITask` says what it may
+    // SAFETY: touched by one thread, the one in `ownerThread`; others come through the inbox. `SCSITask` says what it may
     // read from elsewhere.
 
     enum Phase { case login, admitting, fullFeature, ending, ended }
@@ -27,8 +28,8 @@ final class Connection: @unchecked Sendable {
     let context: ISCSIContext
     let inbox: ConnectionInbox
     let endpoints: Endpoints
-    /// The thread that this belongs to.
-    var owner: pthread_t
+    /// The thread that this belongs to. Others ask whether they are it.
+    private let ownerThread: Atomic<UInt>
 
     var phase = Phase.login
     /// Milliseconds of the monotonic clock, as the driver last said.
@@ -87,9 +88,11 @@ final class Connection: @unchecked Sendable {
     var wantingData: [SCSITask] = []
     var solicitedBytes = 0
     var lastTransferTag: UInt32 = 0
-    /// How many of the last commands were writes or flushes, without another between them; and how many found no other under way.
-    var writesInARow = 0
-    var aloneInARow = 0
+    /// How many of the last commands were writes or flushes, without another between them; and how many came when the initiator
+    /// had the answers to all before them.
+    private var writesInARow = 0
+    private var aloneInARow = 0
+    private var isWilling = false
 
     // Requests that take more than one step.
 
@@ -116,7 +119,7 @@ final class Connection: @unchecked Sendable {
         self.inbox = inbox
         self.endpoints = endpoints
         self.now = now
-        owner = pthread_self()
+        ownerThread = Atomic(UInt(pthread_self()))
         startedAt = now
         heardAt = now
         progressAt = now
@@ -130,11 +133,27 @@ final class Connection: @unchecked Sendable {
         (phase == .login || phase == .fullFeature) && output.unsentBytes < ISCSILimits.unsentBytesMax
     }
 
-    /// Whether this thread may commit what it waits for itself: an initiator that has one command at a time, or nothing but
-    /// writes, loses nothing when nobody hears it meanwhile.
+    /// Makes the calling thread the one that this belongs to.
+    func takeOver() {
+        ownerThread.store(UInt(pthread_self()), ordering: .relaxed)
+        inbox.borrow()
+    }
+
+    var isOnOwnThread: Bool { ownerThread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+    /// Whether this thread may commit what it waits for itself, now that it was willing to.
     var mayCommit: Bool {
         phase == .fullFeature && output.isEmpty && solicitedBytes == 0 && managements.isEmpty && abortWaits.isEmpty
-            && (aloneInARow >= ISCSILimits.commitAfterCommands || writesInARow >= ISCSILimits.commitAfterCommands)
+    }
+
+    /// An initiator that has one command at a time, or nothing but writes, loses nothing when nobody hears it while this thread
+    /// commits. Looks at what kind it is, before each command.
+    func notice(isWrite: Bool, isAlone: Bool) {
+        aloneInARow = isAlone ? aloneInARow &+ 1 : 0
+        writesInARow = isWrite ? writesInARow &+ 1 : 0
+        let wasWilling = isWilling
+        isWilling = max(aloneInARow, writesInARow) >= ISCSILimits.commitAfterCommands
+        if isWilling != wasWilling { inbox.set(isWilling: isWilling) }
     }
 
     /// Where the next bytes go: never empty, since a whole PDU always fits.

@@ -36,8 +36,9 @@ final class ConnectionInbox: CompletionSink {
         var orders: [Order] = []
         var isParked = false
         var isClosed = false
-        /// The connection's thread, while it does the engine's work itself where that is shorter.
+        /// The connection's thread, and whether it does the engine's work itself, where that is shorter.
         var borrower: pthread_t?
+        var isWilling = false
         var work: (any LentWork)?
     }
 
@@ -64,15 +65,15 @@ final class ConnectionInbox: CompletionSink {
     func takes(_ work: any LentWork) -> Bool {
         let me = pthread_self()
         return mutex.withLock {
-            guard let borrower = state.value.borrower, pthread_equal(borrower, me) != 0, state.value.work == nil else {
-                return false
-            }
+            guard state.value.isWilling, state.value.work == nil, let borrower = state.value.borrower,
+                pthread_equal(borrower, me) != 0
+            else { return false }
             state.value.work = work
             return true
         }
     }
 
-    /// The calling thread takes the engine's work from now on.
+    /// The calling thread takes the engine's work from now on, when it is willing.
     func borrow() {
         let me = pthread_self()
         mutex.withLock { state.value.borrower = me }
@@ -81,11 +82,14 @@ final class ConnectionInbox: CompletionSink {
     /// No thread does any more.
     func borrowNothing() { mutex.withLock { state.value.borrower = nil } }
 
-    /// What was taken, for the thread to do it or to give it back.
-    func takeWork() -> (any LentWork)? {
+    func set(isWilling: Bool) { mutex.withLock { state.value.isWilling = isWilling } }
+
+    /// What was taken, for the thread to do it or to give it back; and whether nothing else waits here.
+    func takeWork() -> (work: any LentWork, isAlone: Bool)? {
         mutex.withLock {
-            defer { state.value.work = nil }
-            return state.value.work
+            guard let work = state.value.work else { return nil }
+            state.value.work = nil
+            return (work, state.value.completions.isEmpty && state.value.orders.isEmpty)
         }
     }
 

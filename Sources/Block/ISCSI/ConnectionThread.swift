@@ -23,7 +23,8 @@ final class ConnectionThread: @unchecked Sendable {
     private struct Term {
         /// Counts the threads that have had the connection.
         var number: UInt64 = 0
-        /// The present one does the engine's work.
+        /// Counts what the present one has done of the engine's work; and whether it is at it.
+        var errand: UInt64 = 0
         var isAway = false
     }
 
@@ -64,8 +65,7 @@ final class ConnectionThread: @unchecked Sendable {
 
     private func run() {
         let number = term.withLock { $0.number }
-        connection.owner = pthread_self()
-        inbox.borrow()
+        connection.takeOver()
         var mayHaveMore = false
         while connection.phase != .ended {
             connection.now = Self.milliseconds()
@@ -73,7 +73,11 @@ final class ConnectionThread: @unchecked Sendable {
             // The buffer may hold more PDUs than were worked on before the last send.
             let hasBacklog = connection.process()
             send()
-            if let work = inbox.takeWork(), !perform(work, number, isBusy: hasBacklog || mayHaveMore) { return }
+            if let (work, isAlone) = inbox.takeWork(),
+                !perform(work, number, isBusy: !isAlone || hasBacklog || mayHaveMore)
+            {
+                return
+            }
             let wait = connection.tick(Self.milliseconds())
             noticeLogin()
             if connection.phase == .ended { break }
@@ -86,7 +90,7 @@ final class ConnectionThread: @unchecked Sendable {
             mayHaveMore = waitForSomething(wait, hasBacklog: hasBacklog)
         }
         inbox.borrowNothing()
-        inbox.takeWork()?.giveBack()
+        inbox.takeWork()?.work.giveBack()
         if connection.isClosedInOrder { apus_tcp_finish(socket) } else { apus_tcp_shutdown(socket) }
         if isLoggingIn { loggedIn() }
         drain()
@@ -101,13 +105,18 @@ final class ConnectionThread: @unchecked Sendable {
             work.giveBack()
             return true
         }
-        term.withLock { $0.isAway = true }
+        let errand = term.withLock { term -> UInt64 in
+            term.isAway = true
+            term.errand += 1
+            return term.errand
+        }
         work.perform { [self] in
             term.withLock { term in
-                guard term.isAway, term.number == number else { return }
+                guard term.isAway, term.number == number, term.errand == errand else { return }
+                let present = term
                 term = Term(number: number + 1)
                 // Without a thread to spare, the connection waits for the disk.
-                if !start() { term = Term(number: number, isAway: true) }
+                if !start() { term = present }
             }
         }
         return term.withLock { term in

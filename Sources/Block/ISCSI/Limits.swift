@@ -72,7 +72,7 @@ package enum ISCSILimits {
     package static let closeMilliseconds: UInt64 = 2_000
     /// And so long to close its end after that.
     package static let lingerMilliseconds: UInt64 = 500
-    /// Deep enough for the engine's reads below; only touched pages count.
+    /// Deep enough for the engine's reads and commits below; only touched pages count.
     package static let threadStackBytes = 512 << 10
 
     /// Commands of one kind before a connection's thread commits its own writes.

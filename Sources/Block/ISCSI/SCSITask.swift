@@ -26,6 +26,8 @@ final class SCSITask: DataInBuffer, @unchecked Sendable {
     /// As the initiator wrote it; the SCSI layer gets 0, since a nexus leads to one unit wherever that lies.
     var lun: UInt64 = 0
     var command = SCSICommand(cdb: [], lun: 0, attribute: .simple, dataOutExpected: 0, dataInExpected: 0)
+    /// The initiator had the answers to all before it when it sent this.
+    var isAlone = false
     /// It is in the connection's table.
     var isListed = false
     /// Nobody waits for its answer any more.

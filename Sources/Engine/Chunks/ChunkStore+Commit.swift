@@ -52,7 +52,7 @@ struct CommitQueue {
 
     var isEmpty: Bool { submissions.isEmpty && flushes.isEmpty }
 
-    /// Whether somebody has to be called to what was queued: true once for each time that the committer sleeps.
+    /// Whether somebody has to be called to what was queued: true once, until the committer sleeps again.
     mutating func calls() -> Bool {
         guard duty == .asleep else { return false }
         duty = .called
@@ -91,7 +91,7 @@ struct AcknowledgerQueue {
     var isIdle = false
     var isStopping = false
     var isGone = false
-    /// Somebody applies a group, or freezes: the acknowledger, or the committer in its place.
+    /// Somebody applies a group, or freezes: the acknowledger, or whoever committed in its place.
     var isBusy = false
 }
 
@@ -172,8 +172,10 @@ extension ChunkStore {
     private func waitForWork() -> Bool {
         defer { queue.value.duty = .awake }
         while queue.value.duty == .lent || queue.value.isEmpty && !queue.value.isStopping {
-            var wait = Limits.lentMilliseconds
-            if queue.value.duty != .lent {
+            let wait: Int
+            if queue.value.duty == .lent {
+                wait = queue.value.stalled == nil ? Limits.lentMilliseconds : max(1, lentMillisecondsLeft)
+            } else {
                 queue.value.duty = .asleep
                 wait = committer.value.log.needsSeal ? Limits.sealAfterMilliseconds : 1_000
             }
@@ -333,9 +335,12 @@ extension ChunkStore {
             return true
         }
         guard isFree else { return false }
-        acknowledge(group)
+        acknowledge(group, freezes: !isLent)
+        // Who waits for its own write does not wait for a checkpoint too.
+        let isDue = isLent && freezeIsDue
         acknowledgerMutex.withLock {
             acknowledgerQueue.value.isBusy = false
+            if isDue { acknowledgerQueue.value.isIdle = true }
             // It may have been told meanwhile that the overlay may be old, or to stop.
             if acknowledgerQueue.value.isIdle || acknowledgerQueue.value.isStopping { acknowledgerMutex.broadcast() }
         }
@@ -378,7 +383,7 @@ extension ChunkStore {
     }
 
     /// Applies a group to memory, releases its latches, tells everybody.
-    private func acknowledge(_ durable: DurableGroup) {
+    private func acknowledge(_ durable: DurableGroup, freezes: Bool = true) {
         let (group, appended) = (durable.submissions, durable.appended)
         var start = group.startIndex
         while start < group.endIndex {
@@ -403,7 +408,7 @@ extension ChunkStore {
             if !isTold { finish(group[start..<end], .success(())) }
             start = end
         }
-        freezeIfDue()
+        if freezes { freezeIfDue() }
     }
 
     /// The operation's record, with the place that its body got in the log.
@@ -493,19 +498,20 @@ extension ChunkStore {
     /// By the acknowledger, or who is in its place: freezes the active overlay when it is full or old, between two groups. Waits while the
     /// older one is still being written (back-pressure: the queue fills meanwhile, and refuses at its bound).
     private func freezeIfDue() {
+        if freezeIsDue { freeze() }
+    }
+
+    private var freezeIsDue: Bool {
         let overlay = memoryMutex.withLock { memory.value.active }
         guard overlay.position != nil else {
             overlayStarted.value = MonotonicClock.now()
-            return
+            return false
         }
         let age = MonotonicClock.now() - overlayStarted.value
         let isFull =
             overlay.operationCount + overlay.zeroedLeaves >= configuration.overlayOperationsMax
             || overlay.logBytes >= configuration.overlayLogBytesMax
-        guard isFull || (configuration.isThreaded && age >= UInt64(Limits.overlayAgeSecondsMax) * 1_000_000_000) else {
-            return
-        }
-        freeze()
+        return isFull || (configuration.isThreaded && age >= UInt64(Limits.overlayAgeSecondsMax) * 1_000_000_000)
     }
 
     /// What memory may hold while a checkpoint waits for space.

@@ -25,12 +25,15 @@ extension ChunkStore: LentWork {
             return true
         }
         guard isOurs else { return }
+        let neededSeal = committer.value.log.needsSeal
         if !batch.isEmpty { commit(batch, isLent: true) }
         flush(for: flushes)
         let calls = queueMutex.withLock { () -> Bool in
             queue.value.lendings &+= 1
             queue.value.stalled = nil
             queue.value.duty = .asleep
+            // The committer may have lain down for long, since nothing was to be sealed.
+            if !neededSeal, committer.value.log.needsSeal { return true }
             return queue.value.isStopping || !queue.value.isEmpty && queue.value.calls()
         }
         // All who wait: besides the committer, whoever closes the store.
@@ -41,11 +44,15 @@ extension ChunkStore: LentWork {
         if queueMutex.withLock({ queue.value.duty == .called }) { queueMutex.signal() }
     }
 
+    /// How long the work may still take before somebody is told. Under the queue's mutex.
+    var lentMillisecondsLeft: Int {
+        Limits.lentMilliseconds - Int((MonotonicClock.now() - queue.value.lentSince) / 1_000_000)
+    }
+
     /// By the committer, awake while another thread commits: says so, once, if that takes long. Under the queue's mutex, which
     /// is let go meanwhile.
     func noticeStall() {
-        let age = MonotonicClock.now() - queue.value.lentSince
-        guard age >= UInt64(Limits.lentMilliseconds) * 1_000_000, let stalled = queue.value.stalled else { return }
+        guard lentMillisecondsLeft <= 0, let stalled = queue.value.stalled else { return }
         queue.value.stalled = nil
         queueMutex.unlock()
         stalled()

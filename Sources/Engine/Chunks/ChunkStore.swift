@@ -75,7 +75,7 @@ package final class ChunkStore: Sendable {
     /// Guards what is durable and not yet told of, and wakes the acknowledger and who waits for it.
     let acknowledgerMutex = PosixMutex()
     let acknowledgerQueue = PosixGuarded(AcknowledgerQueue())
-    /// When the active overlay was begun. Touched by the acknowledger's thread, or by the only one.
+    /// When the active overlay was begun. Touched by whoever is busy acknowledging, or by the only thread.
     let overlayStarted = PosixGuarded(MonotonicClock.now())
 
     let ids: Atomic<UInt64>

@@ -21,8 +21,8 @@ extension CompletionSink {
 package protocol LentWork: AnyObject, Sendable {
     /// Does the work, blocking. Does nothing if somebody else has done it meanwhile.
     ///
-    /// `stalled` is called on another thread, at most once and before this returns, if it takes unusually long: whoever has
-    /// other things to attend to can let somebody else attend to them.
+    /// `stalled` is called on another thread, at most once, if it takes unusually long: whoever has other things to attend to can
+    /// let somebody else attend to them. It may come just after this has returned.
     func perform(stalled: @escaping @Sendable () -> Void)
 
     /// Leaves it to the engine's own thread after all.

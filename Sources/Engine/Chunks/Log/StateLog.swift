@@ -2,8 +2,8 @@ import Codecs
 import Disks
 import Primitives
 
-/// The head of the state log: appends groups in LSN order to one segment after another. Used by the
-/// committer only.
+/// The head of the state log: appends groups in LSN order to one segment after another. Used by
+/// whoever has the duty to commit.
 final class StateLog {
     private let segments: SegmentTable
     private let spares: SpareSegments

@@ -4,7 +4,7 @@ import Primitives
 /// What the log has done since some LSN, in memory: one memtable. Absolute rows for objects, changes for
 /// counters, so that applying a record never looks anything up.
 ///
-/// Written by the committer only, read by anyone under the store's state mutex; once frozen it never changes.
+/// Written by whoever acknowledges, read by anyone under the store's state mutex; once frozen it never changes.
 final class Overlay: @unchecked Sendable {
     // SAFETY: every access to a live overlay is under the store's state mutex; a frozen one is immutable.
     enum ObjectChange: Sendable {
