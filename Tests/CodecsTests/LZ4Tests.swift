@@ -75,6 +75,31 @@ struct LZ4Tests {
         #expect(!LZ4.decompress(.init(start: nil, count: 0), into: .init(start: nil, count: 0)))
     }
 
+    @Test("What looks random isn't worth a try; text, half-empty blocks, narrow numbers and short pieces are")
+    func mayShrink() {
+        var generator = SeededGenerator(seed: 77)
+        func mayShrink(_ bytes: [UInt8]) -> Bool { bytes.withUnsafeBytes { LZ4.mayShrink($0) } }
+        var tried = 0
+        for _ in 0..<1_000 {
+            for count in [4_096, 8_192, 12_288, 16_384] where mayShrink(generator.bytes(count)) { tried += 1 }
+        }
+        // The sample's spread lets through less than one of a thousand.
+        #expect(tried < 20)
+        for count in [256, 4_096, 16_384] {
+            #expect(mayShrink(generator.text(count)))
+            #expect(mayShrink(generator.bytes(count).map { $0 & 0x7F }))
+            // Zeros at the start, at the end, and in every fourth byte.
+            var bytes = generator.bytes(count)
+            for at in 0..<count * 3 / 8 { bytes[at] = 0 }
+            #expect(mayShrink(bytes))
+            #expect(mayShrink(bytes.reversed()))
+            bytes = generator.bytes(count)
+            for at in stride(from: 0, to: count, by: 4) { bytes[at] = 0 }
+            #expect(mayShrink(bytes))
+        }
+        for count in [0, 1, 255] { #expect(mayShrink(generator.bytes(count))) }
+    }
+
     @Test("Every truncation is refused")
     func truncation() throws {
         var generator = SeededGenerator(seed: 34)

@@ -67,12 +67,22 @@ final class ConnectionThread: @unchecked Sendable {
         let number = term.withLock { $0.number }
         connection.takeOver()
         var mayHaveMore = false
+        var looks = 0
         while connection.phase != .ended {
             connection.now = Self.milliseconds()
             connection.runInbox()
             // The buffer may hold more PDUs than were worked on before the last send.
             let hasBacklog = connection.process()
             send()
+            // What has come meanwhile is committed along: a look at the socket costs less than a group of its own.
+            if looks < ISCSILimits.looksBeforeCommit, connection.executingCount > 1, inbox.hasWork, !hasBacklog,
+                connection.wantsInput, mayHaveMore || hasMore()
+            {
+                mayHaveMore = false
+                looks += 1
+                continue
+            }
+            looks = 0
             if let (work, isAlone) = inbox.takeWork(),
                 !perform(work, number, isBusy: !isAlone || hasBacklog || mayHaveMore)
             {
@@ -173,14 +183,20 @@ final class ConnectionThread: @unchecked Sendable {
     /// Reads once. True if all of the space was filled.
     private func receive() -> Bool {
         let space = connection.receiveSpace()
+        return receive(space) == space.count
+    }
+
+    /// Reads once. True if there was something.
+    private func hasMore() -> Bool { receive(connection.receiveSpace()) > 0 }
+
+    private func receive(_ space: UnsafeMutableRawBufferPointer) -> Int {
         let count = apus_tcp_receive(socket, space.baseAddress, space.count)
         if count > 0 {
             connection.received(count)
-            return count == space.count
+        } else if count != -Int(EAGAIN) {
+            connection.abandon()
         }
-        if count == -Int(EAGAIN) { return false }
-        connection.abandon()
-        return false
+        return count
     }
 
     /// Sends what is queued, as far as the socket takes it now.

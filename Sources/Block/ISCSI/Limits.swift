@@ -77,6 +77,8 @@ package enum ISCSILimits {
 
     /// Commands of one kind before a connection's thread commits its own writes.
     static let commitAfterCommands = 32
+    /// How often it looks for more before each commit: others may wait for it, too.
+    static let looksBeforeCommit = 8
 
     // The server.
 

@@ -21,25 +21,17 @@ struct Exchange: Sendable {
 
     /// A failed command leaves no residual of what it was sent: all of it arrived.
     func fail(_ sense: Sense, dataOut: Int? = nil) -> SCSIResponse {
-        SCSIResponse(
-            status: .checkCondition, sense: sense.bytes(descriptor: unit.mode.contains(.descriptorSense)),
-            dataOutCount: dataOut ?? command.dataOutExpected)
+        unit.failure(sense, dataOut: dataOut ?? command.dataOutExpected)
     }
 
     func fail(_ error: BlockError, dataOut: Int? = nil) -> SCSIResponse {
-        guard let sense = Sense.of(error, blockBytes: device.geometry.logicalBlockBytes) else {
-            return SCSIResponse(status: .busy, dataOutCount: dataOut ?? command.dataOutExpected)
-        }
-        return fail(sense, dataOut: dataOut)
+        unit.failure(error, dataOut: dataOut ?? command.dataOutExpected)
     }
 
     func good(dataOut: Int = 0) -> SCSIResponse { SCSIResponse(status: .good, dataOutCount: dataOut) }
 
     func done(_ result: Result<Void, BlockError>, dataOut: Int) -> SCSIResponse {
-        switch result {
-        case .success: good(dataOut: dataOut)
-        case .failure(let error): fail(error, dataOut: dataOut)
-        }
+        unit.answer(result, dataOut: dataOut)
     }
 
     var conflict: SCSIResponse {
@@ -150,5 +142,28 @@ extension BlockDevice {
             } catch { failure = error }
         }
         if let failure { throw failure }
+    }
+}
+
+// For completions that need nothing else of their exchange: what they hold is counted, reference by reference.
+extension LogicalUnit {
+    func answer(_ result: Result<Void, BlockError>, dataOut: Int) -> SCSIResponse {
+        switch result {
+        case .success: SCSIResponse(status: .good, dataOutCount: dataOut)
+        case .failure(let error): failure(error, dataOut: dataOut)
+        }
+    }
+
+    fileprivate func failure(_ error: BlockError, dataOut: Int) -> SCSIResponse {
+        guard let sense = Sense.of(error, blockBytes: device.geometry.logicalBlockBytes) else {
+            return SCSIResponse(status: .busy, dataOutCount: dataOut)
+        }
+        return failure(sense, dataOut: dataOut)
+    }
+
+    fileprivate func failure(_ sense: Sense, dataOut: Int) -> SCSIResponse {
+        SCSIResponse(
+            status: .checkCondition, sense: sense.bytes(descriptor: mode.contains(.descriptorSense)),
+            dataOutCount: dataOut)
     }
 }

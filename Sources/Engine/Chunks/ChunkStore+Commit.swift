@@ -487,7 +487,10 @@ extension ChunkStore {
             if let at = sinks.firstIndex(where: { $0.sink === submission.sink }) {
                 sinks[at].completions.append(call)
             } else {
-                sinks.append((submission.sink, [call]))
+                var calls: [@Sendable () -> Void] = []
+                calls.reserveCapacity(group.count)
+                calls.append(call)
+                sinks.append((submission.sink, calls))
             }
         }
         for (sink, completions) in sinks { sink.wake(completions) }

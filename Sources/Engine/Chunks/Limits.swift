@@ -62,6 +62,8 @@ package enum Limits {
     package static let volumeBytesMax: UInt64 = 64 << 40
     /// A change of the layer tree: any group has room for it.
     static let treeRecordBytesMax = groupBytesExtra
+    /// Spares are written full of zeros in pieces of this: a commit's flush waits for the piece that is under way.
+    static let zeroFillBytes = 128 << 10
     /// Leaves that one call looks through for runs of blocks that are alike: 4 GiB.
     static let runsLeavesMax = 4_096
     /// Layers that stand on one another.

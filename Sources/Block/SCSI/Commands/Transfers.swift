@@ -59,8 +59,9 @@ extension Exchange {
         let whole = Int(range.count)
         guard let bytes = arrived(dataOut, of: whole, geometry) else { return fail(.dataTooShort, dataOut: whole) }
         guard bytes.count > 0 else { return good(dataOut: whole) }
-        device.write(bytes, at: range.offset, durability: forcesUnit ? .medium : .device, sink: sink) { result in
-            completion(done(result, dataOut: whole))
+        let durability: Durability = forcesUnit ? .medium : .device
+        device.write(bytes, at: range.offset, durability: durability, sink: sink) { [unit, completion] result in
+            completion(unit.answer(result, dataOut: whole))
         }
         return nil
     }
@@ -94,8 +95,8 @@ extension Exchange {
         guard dataOut.count >= whole else { return fail(.dataTooShort, dataOut: whole) }
         let durability: Durability = cdb.bit(1, 3) ? .medium : .device
         let bytes = UnsafeRawBufferPointer(rebasing: dataOut[..<whole])
-        device.write(bytes, at: range.offset, durability: durability, sink: sink) { result in
-            completion(done(result, dataOut: whole))
+        device.write(bytes, at: range.offset, durability: durability, sink: sink) { [unit, completion] result in
+            completion(unit.answer(result, dataOut: whole))
         }
         return nil
     }

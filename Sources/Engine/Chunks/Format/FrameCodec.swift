@@ -6,6 +6,8 @@ import Primitives
 /// Raw: the bytes, zero padded. LZ4: compressed length u32, raw length u32, the block, zero padded.
 enum FrameCodec {
     static let lz4HeaderBytes = 8
+    /// Frames up to here are sampled before they are compressed. Of longer ones a part may shrink and another not.
+    static let sampledFrameMax = 16 << 10
 
     struct Stored {
         var bytes: [UInt8]
@@ -48,7 +50,7 @@ enum FrameCodec {
         precondition(raw.count > 0 && raw.count <= frameBytes && target.count >= rawStored)
         // What lz4 may use so that an eighth and a whole sector are saved.
         let most = min(raw.count / 8 * 7, rawStored - Limits.sectorBytes) - lz4HeaderBytes
-        if most > 0,
+        if most > 0, raw.count > sampledFrameMax || LZ4.mayShrink(raw),
             let compressed = LZ4.compress(
                 raw, into: UnsafeMutableRawBufferPointer(rebasing: target[lz4HeaderBytes..<lz4HeaderBytes + most]))
         {

@@ -176,12 +176,13 @@ struct GroupBuilder {
     let buffer: AlignedBuffer
 
     /// The size of a group of these records.
-    static func totalBytes(_ records: some Sequence<EncodedRecord>) -> Int {
+    static func totalBytes(_ records: ArraySlice<EncodedRecord>) -> Int {
         var meta = GroupLayout.headerBytes
         var payload = 0
-        for record in records {
-            meta += GroupLayout.descriptorBytes + record.attributes.count
-            payload += record.payload.count
+        // By index, here and below: a record that is copied is counted, reference by reference.
+        for i in records.indices {
+            meta += GroupLayout.descriptorBytes + records[i].attributes.count
+            payload += records[i].payload.count
         }
         return roundUp(roundUp(meta, to: Limits.sectorBytes) + payload, to: GroupLayout.alignment)
     }
@@ -194,9 +195,9 @@ struct GroupBuilder {
         let total = Self.totalBytes(records)
         let out = buffer.mutableRange(base, total)
         var meta = GroupLayout.headerBytes + records.count * GroupLayout.descriptorBytes
-        for record in records {
-            record.attributes.withUnsafeBytes { out.copy($0, at: meta) }
-            meta += record.attributes.count
+        for i in records.indices {
+            records[i].attributes.withUnsafeBytes { out.copy($0, at: meta) }
+            meta += records[i].attributes.count
         }
         var payloadAt = roundUp(meta, to: Limits.sectorBytes)
         out.zero(meta, payloadAt - meta)
@@ -204,22 +205,22 @@ struct GroupBuilder {
         offsets.reserveCapacity(records.count)
         var descriptorAt = GroupLayout.headerBytes
         var delta: UInt32 = 0
-        for record in records {
-            let payloadOffset = record.payload.isEmpty ? 0 : payloadAt
-            out[descriptorAt] = record.type
-            out[descriptorAt + 1] = record.flags
+        for i in records.indices {
+            let payloadOffset = records[i].payload.isEmpty ? 0 : payloadAt
+            out[descriptorAt] = records[i].type
+            out[descriptorAt + 1] = records[i].flags
             out.storeBytes(of: 0, toByteOffset: descriptorAt + 2, as: UInt16.self)
-            out.set(UInt32(record.attributes.count), at: descriptorAt + 4)
+            out.set(UInt32(records[i].attributes.count), at: descriptorAt + 4)
             out.set(delta, at: descriptorAt + 8)
-            out.set(UInt32(record.rawBytes), at: descriptorAt + 12)
-            out.set(UInt32(record.payload.count), at: descriptorAt + 16)
+            out.set(UInt32(records[i].rawBytes), at: descriptorAt + 12)
+            out.set(UInt32(records[i].payload.count), at: descriptorAt + 16)
             out.set(UInt32(payloadOffset), at: descriptorAt + 20)
-            out.set(record.owner, at: descriptorAt + 24)
-            out.set(record.logical, at: descriptorAt + 32)
-            out.set(record.payloadHash, at: descriptorAt + 40)
-            record.payload.withUnsafeBytes { out.copy($0, at: payloadAt) }
+            out.set(records[i].owner, at: descriptorAt + 24)
+            out.set(records[i].logical, at: descriptorAt + 32)
+            out.set(records[i].payloadHash, at: descriptorAt + 40)
+            records[i].payload.withUnsafeBytes { out.copy($0, at: payloadAt) }
             offsets.append(payloadOffset)
-            payloadAt += record.payload.count
+            payloadAt += records[i].payload.count
             descriptorAt += GroupLayout.descriptorBytes
             delta += 1
         }

@@ -95,6 +95,18 @@ struct LeafKey: Sendable, Hashable, Comparable {
 extension Record {
     /// The record's group entry, payload apart.
     func encoded() -> EncodedRecord {
+        if case .volumeWrite(let layer, let firstBlock, let entries, let isInline) = self {
+            let attributes = [UInt8](unsafeUninitializedCapacity: entries.count * MapEntry.byteCount) { buffer, used in
+                let out = UnsafeMutableRawBufferPointer(buffer)
+                for i in entries.indices {
+                    out.set(entries[i].locator, at: i * MapEntry.byteCount)
+                    out.set(entries[i].word, at: i * MapEntry.byteCount + 8)
+                }
+                used = entries.count * MapEntry.byteCount
+            }
+            let type = isInline ? RecordType.volumeWrite : .volumeReference
+            return EncodedRecord(type: type.rawValue, owner: layer, logical: firstBlock, attributes: attributes)
+        }
         var writer = ByteWriter(reserving: 256)
         switch self {
         case .putAccount(let name, let timestamp, let attributes):
@@ -141,13 +153,7 @@ extension Record {
                 type: RecordType.uploadLeaf.rawValue, owner: owner, logical: UInt64(index), attributes: writer.bytes)
         case .dropUpload(let owner):
             return EncodedRecord(type: RecordType.dropUpload.rawValue, owner: owner, logical: 0, attributes: [])
-        case .volumeWrite(let layer, let firstBlock, let entries, let isInline):
-            for entry in entries {
-                writer.put(entry.locator)
-                writer.put(entry.word)
-            }
-            let type = isInline ? RecordType.volumeWrite : .volumeReference
-            return EncodedRecord(type: type.rawValue, owner: layer, logical: firstBlock, attributes: writer.bytes)
+        case .volumeWrite: preconditionFailure("encoded above")
         case .volumeTrim(let layer, let firstBlock, let count, let leavesZeros):
             writer.put(count)
             writer.put(leavesZeros)

@@ -8,7 +8,7 @@ struct LeafPatch: Sendable {
 
     mutating func set(_ block: Int, _ entry: MapEntry) {
         let block = UInt8(block)
-        if let last = entries.last, last.block < block {
+        if entries.isEmpty || entries[entries.count - 1].block < block {
             entries.append((block, entry))
             return
         }

@@ -77,7 +77,7 @@ final class SegmentTable: Sendable {
         do throws(DiskError) {
             try file.allocate(Int64(segmentBytes))
             if zeroFilled {
-                let zeros = AlignedBuffer(min(1 << 20, segmentBytes), zeroed: true)
+                let zeros = AlignedBuffer(min(Limits.zeroFillBytes, segmentBytes), zeroed: true)
                 var offset = 0
                 while offset < segmentBytes {
                     let count = min(zeros.bytes.count, segmentBytes - offset)
