@@ -85,15 +85,19 @@ def start_apus(program, folder, size, *options):
 
 
 @contextlib.contextmanager
-def awake():
+def awake(by):
     """Keeps idle cores from halting, so that a wake costs what it costs on a machine of one's own and not an exit to a hypervisor.
 
-    By the kernel's own switch where there is one (a latency of 0 us asked of PM QoS: idle cores poll), else by spinners that run
-    only while nobody else wants the core (SCHED_IDLE).
+    `qos`: by the kernel's own switch (a latency of 0 us asked of PM QoS: idle cores poll). `spin`, and where there is no such switch:
+    by spinners that run only while nobody else wants the core (SCHED_IDLE).
     """
-    try:
-        latency = open("/dev/cpu_dma_latency", "wb", buffering=0)
-    except OSError:
+    latency = None
+    if by == "qos":
+        try:
+            latency = open("/dev/cpu_dma_latency", "wb", buffering=0)
+        except OSError:
+            pass
+    if not latency:
         spinners = [
             subprocess.Popen(
                 ["sh", "-c", "while :; do :; done"],
@@ -129,7 +133,7 @@ def main():
     parser.add_argument("--slices", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument(
-        "--awake", action="store_true",
+        "--awake", nargs="?", const="qos", choices=("qos", "spin"),
         help="keep idle cores from halting: in a virtual machine a halted core's waking costs more than an operation")
     parser.add_argument("--only", default="", help="the loads whose names contain this")
     options = parser.parse_args()
@@ -139,7 +143,7 @@ def main():
     stack = contextlib.ExitStack()
     try:
         if options.awake:
-            print(f"idle cores are kept awake by {stack.enter_context(awake())}", flush=True)
+            print(f"idle cores are kept awake by {stack.enter_context(awake(options.awake))}", flush=True)
         subprocess.run(["cc", "-O2", "-o", bench, os.path.join(HERE, "iscsi_bench.c"), "-liscsi"], check=True)
         sides = {}
         for name, start in (
