@@ -41,11 +41,11 @@ final class FakeUnit: LogicalUnitSource {
         return FakeNexus(unit: self)
     }
 
-    /// Finishes what is held, in order, as the committer would.
-    func release() {
+    /// Finishes what is held, in order, as the committer would; and holds no more, unless it goes on to.
+    func release(goesOnHolding: Bool = false) {
         let held = state.withLock { state in
             defer { state.held = [] }
-            state.holds = false
+            state.holds = goesOnHolding
             return state.held
         }
         for finish in held { finish() }
@@ -163,10 +163,7 @@ final class FakeWork: LentWork {
         finish()
     }
 
-    private func finish() {
-        unit.release()
-        unit.state.withLock { $0.holds = true }
-    }
+    private func finish() { unit.release(goesOnHolding: true) }
 }
 
 /// Targets that the tests put in and take away.
