@@ -97,6 +97,14 @@ struct LZ4Tests {
             for at in stride(from: 0, to: count, by: 4) { bytes[at] = 0 }
             #expect(mayShrink(bytes))
         }
+        // Records of a round size: a random key, and nothing much behind it.
+        for record in [64, 128, 256, 512] {
+            var bytes = [UInt8](repeating: 0, count: 4_096)
+            for start in stride(from: 0, to: bytes.count, by: record) {
+                for (at, byte) in generator.bytes(16).enumerated() { bytes[start + at] = byte }
+            }
+            #expect(mayShrink(bytes))
+        }
         for count in [0, 1, 255] { #expect(mayShrink(generator.bytes(count))) }
     }
 

@@ -16,8 +16,10 @@ final class FakeUnit: LogicalUnitSource {
         var reservesLate = false
         var held: [@Sendable () -> Void] = []
         /// Held commands offer this to whoever waits for them.
-        var work: (any LentWork)?
+        var work: FakeWork?
         var executed: [SCSICommand] = []
+        /// Called when so many have been executed, on the connection's thread.
+        var whenExecuted: (count: Int, call: @Sendable () -> Void)?
         var attached: [InitiatorPort] = []
         var aborts: [TaskAbort] = []
         var readers = 0
@@ -65,10 +67,12 @@ final class FakeNexus: Nexus {
         _ command: SCSICommand, dataOut: UnsafeRawBufferPointer, dataIn: any DataInBuffer, sink: any CompletionSink,
         completion: @escaping @Sendable (SCSIResponse) -> Void
     ) -> SCSIResponse? {
-        let (holds, reservesLate) = unit.state.withLock { state in
+        let (holds, reservesLate, call) = unit.state.withLock { state in
             state.executed.append(command)
-            return (state.holds, state.reservesLate)
+            let call = state.whenExecuted.flatMap { $0.count == state.executed.count ? $0.call : nil }
+            return (state.holds, state.reservesLate, call)
         }
+        call?()
         let out = Array(dataOut)
         guard holds else { return respond(command, out, dataIn) }
         if reservesLate {
@@ -82,7 +86,7 @@ final class FakeNexus: Nexus {
             let response = respond(command, out, dataIn)
             unit.state.withLock { $0.held.append { sink.wake([{ completion(response) }]) } }
         }
-        if let work = unit.state.withLock({ $0.work }), !sink.takes(work) { work.giveBack() }
+        unit.state.withLock { $0.work }?.offer(to: sink)
         return nil
     }
 
@@ -131,6 +135,9 @@ final class FakeWork: LentWork {
         var givenBack = 0
         /// Whoever does the work hangs, and says so.
         var hangs = false
+        var isAmple = false
+        /// Somebody has taken it and is on the way to it.
+        var isTaken = false
     }
 
     private unowned let unit: FakeUnit
@@ -148,8 +155,18 @@ final class FakeWork: LentWork {
         }
     }
 
+    /// Once, until it is done: as the store calls somebody to its queue.
+    func offer(to sink: any CompletionSink) {
+        let isTaken = mutex.withLock {
+            defer { state.value.isTaken = true }
+            return state.value.isTaken
+        }
+        if !isTaken, !sink.takes(self) { giveBack() }
+    }
+
     func perform(stalled: @escaping @Sendable () -> Void) {
         mutex.lock()
+        state.value.isTaken = false
         state.value.performed += 1
         state.value.performers.insert(UInt(pthread_self()))
         if state.value.hangs { startThread(name: "watch") { stalled() } }
@@ -158,8 +175,15 @@ final class FakeWork: LentWork {
         finish()
     }
 
+    var isAmple: Bool { now.isAmple }
+
+    func set(isAmple: Bool) { mutex.withLock { state.value.isAmple = isAmple } }
+
     func giveBack() {
-        mutex.withLock { state.value.givenBack += 1 }
+        mutex.withLock {
+            state.value.givenBack += 1
+            state.value.isTaken = false
+        }
         finish()
     }
 

@@ -110,6 +110,54 @@ import Testing
         #expect(work.now.performers.first != UInt(pthread_self()))
     }
 
+    /// What arrives while two writes are being worked on, as it does from an initiator with many under way.
+    @Test(arguments: [false, true])
+    func aConnectionLooksForMoreBeforeItCommitsUnlessThatIsEnough(_ isAmple: Bool) throws {
+        let rig = try Rig()
+        let work = FakeWork(rig.unit)
+        let initiator = try rig.loggedIn()
+        rig.unit.state.withLock {
+            $0.holds = true
+            $0.work = work
+        }
+        for round in 0..<40 { #expect(try Self.write(initiator, round) == 0) }
+        work.set(isAmple: isAmple)
+        let before = work.now
+        let writes = (0..<3).map { block in
+            initiator.command(TestInitiator.cdb(0x2a, block: block, count: 1), write: 512, data: Self.block)
+        }
+        let (wire, third) = (initiator.wire as? SocketWire, writes[2].encoded())
+        rig.unit.state.withLock { $0.whenExecuted = ($0.executed.count + 2, { wire?.send(third) }) }
+        initiator.wire.send(writes[0].encoded() + writes[1].encoded())
+        for write in writes { #expect(try initiator.finish(write.tag).status == 0) }
+        #expect(work.now.performed - before.performed == (isAmple ? 2 : 1))
+        #expect(work.now.givenBack == before.givenBack)
+    }
+
+    @Test func anInitiatorThatHangsUpWhileItsConnectionLooksForMoreLeavesNothingBehind() throws {
+        let rig = try Rig()
+        let work = FakeWork(rig.unit)
+        for _ in 0..<5 {
+            let initiator = try rig.loggedIn()
+            rig.unit.state.withLock {
+                $0.holds = true
+                $0.work = work
+            }
+            for round in 0..<40 { #expect(try Self.write(initiator, round) == 0) }
+            let before = work.now
+            let wire = initiator.wire as? SocketWire
+            rig.unit.state.withLock { $0.whenExecuted = ($0.executed.count + 2, { wire?.hangUp() }) }
+            let writes = (0..<2).map { block in
+                initiator.command(TestInitiator.cdb(0x2a, block: block, count: 1), write: 512, data: Self.block)
+            }
+            initiator.wire.send(writes[0].encoded() + writes[1].encoded())
+            #expect(Self.eventually { rig.server.sessions().isEmpty && rig.server.connectionCounts().all == 0 })
+            #expect(work.now.performed + work.now.givenBack == before.performed + before.givenBack + 1)
+            #expect(rig.unit.heldCount == 0 && !rig.unit.isAttached)
+            rig.unit.state.withLock { $0.holds = false }
+        }
+    }
+
     /// Reads that are answered at once leave nothing under way, and are no sign of an initiator that waits for each.
     @Test func anInitiatorWithManyReadsUnderWayIsHeardWhileItsWritesAreCommitted() throws {
         let rig = try Rig()

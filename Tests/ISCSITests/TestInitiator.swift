@@ -151,7 +151,7 @@ final class MemoryWire: Wire {
 }
 
 /// A real socket; `receive` waits at most ten seconds.
-final class SocketWire: Wire {
+final class SocketWire: Wire, Sendable {
     let socket: Int32
 
     init(port: UInt16) {
@@ -168,6 +168,9 @@ final class SocketWire: Wire {
         #expect(result == 0)
         var timeout = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        // What is sent is there when `send` returns.
+        var isOn: Int32 = 1
+        setsockopt(socket, Int32(IPPROTO_TCP), TCP_NODELAY, &isOn, socklen_t(MemoryLayout<Int32>.size))
     }
 
     deinit { close(socket) }

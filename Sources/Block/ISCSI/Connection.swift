@@ -141,9 +141,10 @@ final class Connection: @unchecked Sendable {
 
     var isOnOwnThread: Bool { ownerThread.load(ordering: .relaxed) == UInt(pthread_self()) }
 
-    /// Whether this thread may commit what it waits for itself, now that it was willing to.
+    /// Whether this thread may commit what it waits for itself: it was willing to when it took it, and still is.
     var mayCommit: Bool {
-        phase == .fullFeature && output.isEmpty && solicitedBytes == 0 && managements.isEmpty && abortWaits.isEmpty
+        phase == .fullFeature && isWilling && output.isEmpty && solicitedBytes == 0 && managements.isEmpty
+            && abortWaits.isEmpty
     }
 
     /// An initiator that has one command at a time, or nothing but writes, loses nothing when nobody hears it while this thread

@@ -84,8 +84,8 @@ final class ConnectionInbox: CompletionSink {
 
     func set(isWilling: Bool) { mutex.withLock { state.value.isWilling = isWilling } }
 
-    /// Whether something was taken that is not done yet.
-    var hasWork: Bool { mutex.withLock { state.value.work != nil } }
+    /// What was taken and is not done yet.
+    var work: (any LentWork)? { mutex.withLock { state.value.work } }
 
     /// What was taken, for the thread to do it or to give it back; and whether nothing else waits here.
     func takeWork() -> (work: any LentWork, isAlone: Bool)? {

@@ -75,12 +75,16 @@ final class ConnectionThread: @unchecked Sendable {
             let hasBacklog = connection.process()
             send()
             // What has come meanwhile is committed along: a look at the socket costs less than a group of its own.
-            if looks < ISCSILimits.looksBeforeCommit, connection.executingCount > 1, inbox.hasWork, !hasBacklog,
-                connection.wantsInput, mayHaveMore || hasMore()
+            if looks < ISCSILimits.looksBeforeCommit, connection.executingCount > 1, !hasBacklog,
+                connection.wantsInput, let work = inbox.work, !work.isAmple
             {
-                mayHaveMore = false
-                looks += 1
-                continue
+                let space = connection.receiveSpace()
+                let count = receive(space)
+                mayHaveMore = count == space.count
+                if count > 0 {
+                    looks += 1
+                    continue
+                }
             }
             looks = 0
             if let (work, isAlone) = inbox.takeWork(),
@@ -186,9 +190,7 @@ final class ConnectionThread: @unchecked Sendable {
         return receive(space) == space.count
     }
 
-    /// Reads once. True if there was something.
-    private func hasMore() -> Bool { receive(connection.receiveSpace()) > 0 }
-
+    /// Reads once; the count, or what the system had against it.
     private func receive(_ space: UnsafeMutableRawBufferPointer) -> Int {
         let count = apus_tcp_receive(socket, space.baseAddress, space.count)
         if count > 0 {

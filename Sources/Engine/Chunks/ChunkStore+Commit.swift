@@ -4,7 +4,7 @@ package import Primitives
 import Synchronization
 
 /// One operation on its way to the log. One reference, since it goes through several hands.
-final class Submission: Sendable {
+final class Submission: Sendable, GroupMember {
     let record: Record
     let encoded: EncodedRecord
     /// Told of once it is in the file, flushed or not: a write to a volume whose owner turned its write cache on.
@@ -240,7 +240,7 @@ extension ChunkStore {
             #endif
             if seals {
                 do throws(StateLog.AppendError) {
-                    _ = try committer.value.log.append([], isDurable: true)
+                    _ = try committer.value.log.append([] as ArraySlice<Submission>, isDurable: true)
                 } catch {
                     switch error {
                     case .noSegment: break  // It says nothing that the next group won't say.
@@ -285,7 +285,6 @@ extension ChunkStore {
             return
         }
         let log = committer.value.log
-        let records = group.map(\.encoded)
         #if DEBUG
             if configuration.mutant == .acknowledgeBeforeSync {
                 for submission in group { submission.completion(.success(())) }
@@ -293,7 +292,7 @@ extension ChunkStore {
         #endif
         let appended: StateLog.Appended
         do throws(StateLog.AppendError) {
-            appended = try log.append(records[...], isDurable: group.contains { !$0.isCached })
+            appended = try log.append(group, isDurable: group.contains { !$0.isCached })
         } catch {
             switch error {
             case .noSegment(let cause):
@@ -480,6 +479,10 @@ extension ChunkStore {
     /// Releases the latches, then tells everybody, once per sink.
     func finish(_ group: some Collection<Submission>, _ result: Result<Void, ChunkError>) {
         for submission in group { submission.hold?.release() }
+        // As a rule all of one connection.
+        if let sink = group.first?.sink, group.allSatisfy({ $0.sink === sink }) {
+            return sink.wake(group.map { submission in { submission.completion(result) } })
+        }
         var sinks: [(sink: any CompletionSink, completions: [@Sendable () -> Void])] = []
         for submission in group {
             let completion = submission.completion
@@ -487,10 +490,7 @@ extension ChunkStore {
             if let at = sinks.firstIndex(where: { $0.sink === submission.sink }) {
                 sinks[at].completions.append(call)
             } else {
-                var calls: [@Sendable () -> Void] = []
-                calls.reserveCapacity(group.count)
-                calls.append(call)
-                sinks.append((submission.sink, calls))
+                sinks.append((submission.sink, [call]))
             }
         }
         for (sink, completions) in sinks { sink.wake(completions) }

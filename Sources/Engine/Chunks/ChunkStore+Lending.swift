@@ -40,6 +40,8 @@ extension ChunkStore: LentWork {
         if calls { queueMutex.broadcast() }
     }
 
+    package var isAmple: Bool { queueMutex.withLock { queue.value.bytes >= Limits.lentBytesEnough } }
+
     package func giveBack() {
         if queueMutex.withLock({ queue.value.duty == .called }) { queueMutex.signal() }
     }

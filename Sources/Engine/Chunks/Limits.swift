@@ -13,7 +13,9 @@ package enum Limits {
     /// Operations of a group that are applied and told of in one go.
     static let acknowledgedAtOnceMax = 6
     /// What a thread other than the committer commits in one go, and how long that may take before it is told of.
-    static let lentBytesMax = 256 << 10
+    static let lentBytesMax = 1 << 20
+    /// Who gathers work to commit stops there: one more full buffer from a socket is still within `lentBytesMax`.
+    static let lentBytesEnough = 256 << 10
     static let lentMilliseconds = 1_000
     /// Opaque attributes of one row.
     package static let attributeBytesMax = 32_768

@@ -25,6 +25,9 @@ package protocol LentWork: AnyObject, Sendable {
     /// let somebody else attend to them. It may come just after this has returned.
     func perform(stalled: @escaping @Sendable () -> Void)
 
+    /// Whether so much waits that more of it would gain nothing by waiting for it too: then it is time to perform it.
+    var isAmple: Bool { get }
+
     /// Leaves it to the engine's own thread after all.
     func giveBack()
 }

@@ -152,8 +152,14 @@ struct GroupView {
     }
 }
 
+/// What a group is made of: anything that has a record ready for it.
+protocol GroupMember {
+    var encoded: EncodedRecord { get }
+}
+
 /// A record on its way into a group: attributes encoded, payload stored form.
-struct EncodedRecord: Sendable {
+struct EncodedRecord: Sendable, GroupMember {
+    var encoded: EncodedRecord { self }
     var type: UInt8
     var flags: UInt8 = GroupEntry.transactionEndFlag
     var owner: UInt64
@@ -176,28 +182,28 @@ struct GroupBuilder {
     let buffer: AlignedBuffer
 
     /// The size of a group of these records.
-    static func totalBytes(_ records: ArraySlice<EncodedRecord>) -> Int {
+    static func totalBytes(_ records: ArraySlice<some GroupMember>) -> Int {
         var meta = GroupLayout.headerBytes
         var payload = 0
         // By index, here and below: a record that is copied is counted, reference by reference.
         for i in records.indices {
-            meta += GroupLayout.descriptorBytes + records[i].attributes.count
-            payload += records[i].payload.count
+            meta += GroupLayout.descriptorBytes + records[i].encoded.attributes.count
+            payload += records[i].encoded.payload.count
         }
         return roundUp(roundUp(meta, to: Limits.sectorBytes) + payload, to: GroupLayout.alignment)
     }
 
     /// Writes the group at the buffer's start; returns its size, its hash, and each payload's offset in the group (0 if none).
     func build(
-        _ records: ArraySlice<EncodedRecord>, firstLSN: UInt64, syncedLSN: UInt64, segment: UInt32, offset: Int,
+        _ records: ArraySlice<some GroupMember>, firstLSN: UInt64, syncedLSN: UInt64, segment: UInt32, offset: Int,
         previousHash: UInt64, secret: HashSecret, at base: Int = 0
     ) -> (totalBytes: Int, hash: UInt64, payloadOffsets: [Int]) {
         let total = Self.totalBytes(records)
         let out = buffer.mutableRange(base, total)
         var meta = GroupLayout.headerBytes + records.count * GroupLayout.descriptorBytes
         for i in records.indices {
-            records[i].attributes.withUnsafeBytes { out.copy($0, at: meta) }
-            meta += records[i].attributes.count
+            records[i].encoded.attributes.withUnsafeBytes { out.copy($0, at: meta) }
+            meta += records[i].encoded.attributes.count
         }
         var payloadAt = roundUp(meta, to: Limits.sectorBytes)
         out.zero(meta, payloadAt - meta)
@@ -206,21 +212,21 @@ struct GroupBuilder {
         var descriptorAt = GroupLayout.headerBytes
         var delta: UInt32 = 0
         for i in records.indices {
-            let payloadOffset = records[i].payload.isEmpty ? 0 : payloadAt
-            out[descriptorAt] = records[i].type
-            out[descriptorAt + 1] = records[i].flags
+            let payloadOffset = records[i].encoded.payload.isEmpty ? 0 : payloadAt
+            out[descriptorAt] = records[i].encoded.type
+            out[descriptorAt + 1] = records[i].encoded.flags
             out.storeBytes(of: 0, toByteOffset: descriptorAt + 2, as: UInt16.self)
-            out.set(UInt32(records[i].attributes.count), at: descriptorAt + 4)
+            out.set(UInt32(records[i].encoded.attributes.count), at: descriptorAt + 4)
             out.set(delta, at: descriptorAt + 8)
-            out.set(UInt32(records[i].rawBytes), at: descriptorAt + 12)
-            out.set(UInt32(records[i].payload.count), at: descriptorAt + 16)
+            out.set(UInt32(records[i].encoded.rawBytes), at: descriptorAt + 12)
+            out.set(UInt32(records[i].encoded.payload.count), at: descriptorAt + 16)
             out.set(UInt32(payloadOffset), at: descriptorAt + 20)
-            out.set(records[i].owner, at: descriptorAt + 24)
-            out.set(records[i].logical, at: descriptorAt + 32)
-            out.set(records[i].payloadHash, at: descriptorAt + 40)
-            records[i].payload.withUnsafeBytes { out.copy($0, at: payloadAt) }
+            out.set(records[i].encoded.owner, at: descriptorAt + 24)
+            out.set(records[i].encoded.logical, at: descriptorAt + 32)
+            out.set(records[i].encoded.payloadHash, at: descriptorAt + 40)
+            records[i].encoded.payload.withUnsafeBytes { out.copy($0, at: payloadAt) }
             offsets.append(payloadOffset)
-            payloadAt += records[i].payload.count
+            payloadAt += records[i].encoded.payload.count
             descriptorAt += GroupLayout.descriptorBytes
             delta += 1
         }

@@ -27,10 +27,63 @@ extension LayeredVolume {
         guard let blocks = blocks(offset, UInt64(bytes.count)) else {
             return sink.wake([{ completion(.failure(.cancelled)) }])
         }
+        if writeAtOnce(bytes, blocks, givesBack, isCached, sink, completion) { return }
         let job = BlockWrite(
             volume: self, blocks: blocks, skip: Int(offset % UInt64(Self.blockBytes)), count: bytes.count,
             givesBack: givesBack, isCached: isCached, sink: sink, completion: completion)
         job.start(bytes)
+    }
+
+    /// What most writes are: whole blocks that one record has room for, and nobody in the way. False if it isn't so; then
+    /// nothing has happened.
+    private func writeAtOnce(
+        _ bytes: UnsafeRawBufferPointer, _ blocks: Range<UInt64>, _ givesBack: Bool, _ isCached: Bool,
+        _ sink: any CompletionSink, _ completion: @escaping Completion
+    ) -> Bool {
+        guard bytes.count == blocks.count * Self.blockBytes, blocks.count <= Limits.volumeRecordBlocksMax,
+            isCached || bytes.count < Limits.volumeBulkBytesMin, refusal(givesBack) == nil,
+            let hold = locks.tryTake(blocks, .shared)
+        else { return false }
+        guard gate.tryEnter() else {
+            locks.release(hold)
+            return false
+        }
+        defer { gate.leave() }
+        guard takes(blocks) else {
+            locks.release(hold)
+            return false
+        }
+        submit(
+            bytes, blocks.lowerBound, isCached, hold: WriteHold(volume: self, hold: hold), sink: sink,
+            completion: completion)
+        return true
+    }
+
+    /// Inside the gate: whole blocks, as one record.
+    fileprivate func submit(
+        _ bytes: UnsafeRawBufferPointer, _ firstBlock: UInt64, _ isCached: Bool, hold: any SubmissionHold,
+        sink: any CompletionSink, completion: @escaping Completion
+    ) {
+        let layer = head.id
+        #if DEBUG
+            store.configuration.atPlace?("head found")
+        #endif
+        let encoded = EncodedBlocks(bytes, firstBlock: firstBlock, store.secret)
+        let record = Record.volumeWrite(
+            layer: layer, firstBlock: firstBlock, entries: encoded.entries, isInline: true)
+        var entry = record.encoded()
+        entry.rawBytes = bytes.count
+        entry.payload = encoded.payload
+        entry.payloadHash = encoded.payload.isEmpty ? 0 : encoded.payloadHash
+        store.enqueue(
+            Submission(
+                record: record, encoded: entry, isCached: isCached, hold: hold, sink: sink, completion: completion))
+    }
+
+    /// Why nothing may be written, if so.
+    fileprivate func refusal(_ givesBack: Bool) -> ChunkError? {
+        if isGone || !isWritable { return .cancelled }
+        return !givesBack && store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
     }
 
     /// Makes durable all that was acknowledged before, of this volume and of others. See `ChunkStore.flush`.
@@ -125,6 +178,14 @@ extension LayeredVolume {
     }
 }
 
+/// A volume's blocks, held for the one record of a write.
+private struct WriteHold: SubmissionHold {
+    let volume: LayeredVolume
+    let hold: BlockLocks.Hold
+
+    func release() { volume.locks.release(hold) }
+}
+
 /// A volume's blocks, held for records that are on their way: free again when the last of them is applied or refused.
 private final class VolumeHold: SubmissionHold {
     private let volume: LayeredVolume
@@ -216,7 +277,7 @@ private final class BlockWrite: Sendable {
     }
 
     func start(_ bytes: UnsafeRawBufferPointer) {
-        if let refusal { return fail(refusal, nil) }
+        if let refusal = volume.refusal(givesBack) { return fail(refusal, nil) }
         guard !isBulk, let hold = volume.locks.tryTake(blocks, mode) else { return wait([UInt8](bytes)) }
         guard volume.gate.tryEnter() else { return enter([UInt8](bytes), hold) }
         guard volume.takes(blocks) else { return leave(.cancelled, hold) }
@@ -228,11 +289,6 @@ private final class BlockWrite: Sendable {
         }
         let copy = [UInt8](bytes)
         volume.resume { self.mergeAndFinish(copy, hold) }
-    }
-
-    private var refusal: ChunkError? {
-        if volume.isGone || !volume.isWritable { return .cancelled }
-        return !givesBack && volume.store.counters.spaceRefused.load(ordering: .relaxed) ? .noSpace : nil
     }
 
     private func wait(_ bytes: [UInt8]) {
@@ -319,10 +375,6 @@ private final class BlockWrite: Sendable {
         let most = Limits.volumeRecordBlocksMax
         let records = (blocks.count + most - 1) / most
         let held = VolumeHold(volume, hold, records: records)
-        let layer = volume.head.id
-        #if DEBUG
-            volume.store.configuration.atPlace?("head found")
-        #endif
         let done = records == 1 ? completion : Gathering(records, sink, completion).part
         let sink = records == 1 ? sink : InlineSink.shared
         for i in 0..<records {
@@ -330,17 +382,8 @@ private final class BlockWrite: Sendable {
             let count = min(most, blocks.count - first)
             let part = UnsafeRawBufferPointer(
                 rebasing: bytes[first * Self.blockBytes..<(first + count) * Self.blockBytes])
-            let block = blocks.lowerBound + UInt64(first)
-            let encoded = EncodedBlocks(part, firstBlock: block, volume.store.secret)
-            let record = Record.volumeWrite(
-                layer: layer, firstBlock: block, entries: encoded.entries, isInline: true)
-            var entry = record.encoded()
-            entry.rawBytes = part.count
-            entry.payload = encoded.payload
-            entry.payloadHash = encoded.payload.isEmpty ? 0 : encoded.payloadHash
-            volume.store.enqueue(
-                Submission(
-                    record: record, encoded: entry, isCached: isCached, hold: held, sink: sink, completion: done))
+            volume.submit(
+                part, blocks.lowerBound + UInt64(first), isCached, hold: held, sink: sink, completion: done)
         }
         volume.gate.leave()
     }

@@ -17,20 +17,21 @@ final class VolumeTable: Sendable {
     }
 
     private let mutex = PosixMutex()
-    private let open = PosixGuarded<(byName: [Bytes: Open], byHead: [UInt64: Open])>(([:], [:]))
+    /// By name, and the numbers of those that may be written to by their heads.
+    private let open = PosixGuarded<(byName: [Bytes: Open], byHead: [UInt64: UInt64])>(([:], [:]))
     private let leafMutex = PosixMutex()
     private let leaves = ResolvedLeaves(limit: Limits.resolvedLeavesMax)
 
     func find(_ name: Bytes) -> LayeredVolume? { mutex.withLock { open.value.byName[name]?.volume } }
 
     /// The number of the open volume that writes to a layer.
-    private func number(head: UInt64) -> UInt64? { mutex.withLock { open.value.byHead[head]?.number } }
+    private func number(head: UInt64) -> UInt64? { mutex.withLock { open.value.byHead[head] } }
 
     func insert(_ volume: LayeredVolume, head: UInt64, isWritable: Bool) {
         let entry = Open(volume: volume, number: volume.number)
         mutex.withLock {
             open.value.byName[volume.name] = entry
-            if isWritable { open.value.byHead[head] = entry }
+            if isWritable { open.value.byHead[head] = volume.number }
         }
     }
 
@@ -38,7 +39,7 @@ final class VolumeTable: Sendable {
     func closed(_ name: Bytes, head: UInt64, number: UInt64) {
         mutex.withLock {
             if open.value.byName[name]?.number == number { open.value.byName[name] = nil }
-            if open.value.byHead[head]?.number == number { open.value.byHead[head] = nil }
+            if open.value.byHead[head] == number { open.value.byHead[head] = nil }
         }
     }
 
@@ -49,7 +50,7 @@ final class VolumeTable: Sendable {
         mutex.withLock {
             if volume.isWritable { open.value.byHead[old] = nil }
             if let head = move.chain.first {
-                if volume.isWritable { open.value.byHead[head.id] = Open(volume: volume, number: volume.number) }
+                if volume.isWritable { open.value.byHead[head.id] = volume.number }
             } else {
                 open.value.byName[volume.name] = nil
             }
@@ -64,6 +65,8 @@ final class VolumeTable: Sendable {
     func copy(_ id: LeafID, _ range: Range<Int>, into out: inout [MapEntry]) -> Bool {
         leafMutex.withLock {
             guard let entries = leaves.find(id) else { return false }
+            // The entries are no array: nothing else would check.
+            precondition(range.lowerBound >= 0 && range.upperBound <= entries.count)
             out.append(contentsOf: entries[range])
             return true
         }
@@ -119,8 +122,8 @@ final class VolumeTable: Sendable {
 ///
 /// Their entries lie in memory of their own. A write changes one entry of some leaf, and a read looks at one: an array in an object
 /// in a dictionary would be three more places that are in no cache of the processor.
-private final class ResolvedLeaves: @unchecked Sendable {
-    // SAFETY: reached only under `VolumeTable.leafMutex`; no pointer leaves it.
+final class ResolvedLeaves: @unchecked Sendable {
+    // SAFETY: reached only under `VolumeTable.leafMutex`; what `find` hands out is used, and gone, before that is let go.
 
     private let limit: Int
     private var young: [VolumeTable.LeafID: UnsafeMutablePointer<MapEntry>] = [:]

@@ -33,7 +33,7 @@ final class StateLog {
         self.spares = spares
         self.mutant = mutant
         groupBytesMax = min(Limits.groupBytesMax, segments.segmentBytes / 4)
-        builder = GroupBuilder(buffer: AlignedBuffer(groupBytesMax + Limits.groupBytesExtra))
+        builder = GroupBuilder(buffer: AlignedBuffer(pooled: groupBytesMax + Limits.groupBytesExtra))
         segment = tail.segment
         offset = tail.endOffset
         lastHash = tail.lastHash
@@ -72,7 +72,7 @@ final class StateLog {
     ///
     /// - Parameter isDurable: flush it, and with it what was written before. Without, the group survives the process, and not
     ///   a power cut.
-    func append(_ records: ArraySlice<EncodedRecord>, isDurable: Bool) throws(AppendError) -> Appended {
+    func append(_ records: ArraySlice<some GroupMember>, isDurable: Bool) throws(AppendError) -> Appended {
         let total = GroupBuilder.totalBytes(records)
         if records.isEmpty { try flushWritten() }
         if file == nil || offset + total > segments.segmentBytes { try openNext() }

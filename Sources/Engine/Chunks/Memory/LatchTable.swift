@@ -83,7 +83,7 @@ final class LatchTable: Sendable {
 }
 
 /// What a submission holds until it is applied, or given up.
-package protocol SubmissionHold: AnyObject, Sendable {
+package protocol SubmissionHold: Sendable {
     func release()
 }
 
