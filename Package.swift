@@ -86,6 +86,9 @@ var targets: [Target] = [
         name: "Volumes", dependencies: ["Primitives", "Records", "VolumeDrivers", crypto, grdb],
         path: "Sources/Services/Volumes", swiftSettings: strict),
     .target(
+        name: "Images", dependencies: ["Codecs", "Primitives", "Records", crypto, grdb],
+        path: "Sources/Services/Images", swiftSettings: strict),
+    .target(
         name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
         path: "Sources/Services/Identity", swiftSettings: strict),
     .target(
@@ -159,7 +162,9 @@ if !withoutFaces {
         // What the control planes' faces share: JSON, addresses, the bodies of requests.
         .target(
             name: "ControlFace",
-            dependencies: ["HTTPFace", hummingbird, httpTypes, .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: [
+                "HTTPFace", "Primitives", hummingbird, httpTypes, .product(name: "NIOCore", package: "swift-nio"),
+            ],
             path: "Sources/API/ControlFace", swiftSettings: strict),
         .target(
             name: "IdentityAPI",
@@ -176,13 +181,21 @@ if !withoutFaces {
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/API/VolumeAPI", swiftSettings: strict),
+        .target(
+            name: "ImageAPI",
+            dependencies: [
+                "ControlFace", "HTTPFace", "Images", "Primitives", hummingbird, httpTypes, logging,
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/API/ImageAPI", swiftSettings: strict),
         // Floor 5.
         .target(
             name: "Daemon",
             dependencies: [
                 "BlockDevices", "ChunkVolumes", "Chunks", "Codecs", "ControlFace", "Disks", "HTTPFace", "ISCSI",
                 "Identity",
-                "IdentityAPI", "ObjectAPI", "Objects", "Primitives", "Records", "Rings", "SCSI", "VolumeAPI",
+                "IdentityAPI", "ImageAPI", "Images", "ObjectAPI", "Objects", "Primitives", "Records", "Rings", "SCSI",
+                "VolumeAPI",
                 "VolumeDrivers", "Volumes", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
                 configuration, lifecycle,
             ] + nio,
@@ -207,6 +220,15 @@ if !withoutFaces {
             dependencies: [
                 "VolumeAPI", "VolumeDrivers", "Volumes", "Records", "Primitives", "HTTPFace", "ControlFace",
                 hummingbird, httpTypes, logging,
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ], swiftSettings: bytes),
+        .testTarget(
+            name: "ImagesTests", dependencies: ["Images", "Primitives", "Records", grdb], swiftSettings: bytes),
+        .testTarget(
+            name: "ImageAPITests",
+            dependencies: [
+                "ImageAPI", "Images", "Records", "Primitives", "HTTPFace", "ControlFace", hummingbird, httpTypes,
+                logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(

@@ -32,6 +32,7 @@ enum Floors {
         Row(name: "VolumeDrivers", folder: "Block", floor: 2),
         Row(name: "ChunkVolumes", folder: "Block", floor: 2, neighbours: ["BlockDevices", "VolumeDrivers"]),
         Row(name: "Identity", folder: "Services", floor: 3),
+        Row(name: "Images", folder: "Services", floor: 3),
         Row(name: "Objects", folder: "Services", floor: 3),
         Row(name: "Volumes", folder: "Services", floor: 3),
         // HTTPFace is what the faces share.
@@ -40,6 +41,7 @@ enum Floors {
         // ControlFace is what the control planes' faces share.
         Row(name: "ControlFace", folder: "API", floor: 4, neighbours: ["HTTPFace"]),
         Row(name: "IdentityAPI", folder: "API", floor: 4, neighbours: ["ControlFace", "HTTPFace"]),
+        Row(name: "ImageAPI", folder: "API", floor: 4, neighbours: ["ControlFace", "HTTPFace"]),
         Row(name: "VolumeAPI", folder: "API", floor: 4, neighbours: ["ControlFace", "HTTPFace"]),
         // Daemon is the library behind the two commands.
         Row(name: "Daemon", folder: "Daemon", floor: 5),

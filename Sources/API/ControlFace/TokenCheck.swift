@@ -1,0 +1,67 @@
+package import HTTPFace
+import HTTPTypes
+package import Hummingbird
+package import Primitives
+
+/// Who sends a request to a control plane: the caller of its token, and whether a service vouches for it.
+package struct TokenCheck: Sendable {
+    package enum Outcome: Sendable {
+        /// - isService: the caller, or the bearer of `X-Service-Token`, has the role `service`.
+        case caller(Caller, isService: Bool)
+        /// No token, or none that is good.
+        case unknown
+        /// Too many tokens wait to be verified, or the tables can't be read.
+        case busy
+    }
+
+    private let authenticator: any Authenticator
+    private let threads: WorkThreads
+
+    /// - Parameter threads: for tokens that aren't in memory: verifying one reads tables.
+    package init(authenticator: any Authenticator, threads: WorkThreads) {
+        self.authenticator = authenticator
+        self.threads = threads
+    }
+
+    package func check(_ request: Request) async -> Outcome {
+        guard let token = Self.single(request, .controlToken) else { return .unknown }
+        guard let answer = await verify(token) else { return .busy }
+        guard let caller = answer.caller else { return .unknown }
+        var isService = caller.roles.contains("service")
+        if let token = Self.single(request, .controlServiceToken), let found = await verify(token)?.caller {
+            isService = isService || found.roles.contains("service")
+        }
+        return .caller(caller, isService: isService)
+    }
+
+    private struct Answer: Sendable {
+        var caller: Caller?
+    }
+
+    /// nil if it can't be told.
+    private func verify(_ token: String) async -> Answer? {
+        if let caller = authenticator.cachedCaller(token: token) { return Answer(caller: caller) }
+        return await withCheckedContinuation { continuation in
+            let admitted = threads.run {
+                do {
+                    continuation.resume(returning: Answer(caller: try authenticator.caller(token: token)))
+                } catch {
+                    continuation.resume(returning: nil)
+                }
+            }
+            if !admitted { continuation.resume(returning: nil) }
+        }
+    }
+
+    /// A header's value if it is there, not empty, and given once.
+    private static func single(_ request: Request, _ name: HTTPField.Name) -> String? {
+        let values = request.headers[values: name]
+        guard values.count == 1, let value = values.first, !value.isEmpty else { return nil }
+        return value
+    }
+}
+
+extension HTTPField.Name {
+    fileprivate static var controlToken: Self { Self("X-Auth-Token") ?? .authorization }
+    fileprivate static var controlServiceToken: Self { Self("X-Service-Token") ?? .authorization }
+}

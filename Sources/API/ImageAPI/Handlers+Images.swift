@@ -1,0 +1,7 @@
+import ControlFace
+import HTTPTypes
+import Images
+
+extension Routes {
+    static let imageRoutes: [Route] = []
+}

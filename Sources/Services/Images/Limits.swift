@@ -1,0 +1,26 @@
+/// Every bound of the image service, in one place.
+package enum Limits {
+    package static let nameMax = 255
+    package static let tagMax = 255
+    /// Custom properties, tags and members that one image may have.
+    package static let propertiesMax = 128
+    package static let tagsMax = 128
+    package static let membersMax = 128
+    package static let propertyNameMax = 255
+    /// Bytes of one custom property's value.
+    package static let propertyValueMax = 65_535
+    package static let locationsMax = 10
+    /// Rows in one page of a listing, and where the request says nothing.
+    package static let pageMax = 1_000
+    package static let pageDefault = 25
+    /// What fits a signed 32-bit number.
+    package static let smallNumberMax: Int64 = 2_147_483_647
+    /// Operations in one PATCH.
+    package static let changesMax = 1_024
+    package static let workThreads = 2
+    /// Requests that may wait for a database thread.
+    package static let workQueueMax = 512
+    // MARK: Metadata definitions
+    package static let definitionNameMax = 80
+    package static let definitionTextMax = 500
+}
