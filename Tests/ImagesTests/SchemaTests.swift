@@ -13,7 +13,7 @@ import Testing
         try PrivateFile.makeFolder(folder)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let records = try RecordStore(path: folder + "/control.db", migrations: ImageService.migrations)
-        let service = ImageService(records: records, configuration: .standard())
+        let service = ImageService(records: records, store: MemoryImages(), web: NoWeb(), configuration: .standard())
         let count = try await service.read { db in try Int.fetchOne(db, sql: "SELECT COUNT(*) FROM images") }
         #expect(count == 0)
         service.stop()

@@ -18,6 +18,10 @@ package struct ImageConfiguration: Sendable {
     package var importMethods: [String]
     /// Seconds that a finished task stays listed.
     package var taskSeconds: Int64
+    /// The catalog's region, which other regions' images are told from.
+    package var region = "RegionOne"
+    /// How many threads hash at a time at best.
+    package var cores = 2
     /// Takes a line for each failure behind the scenes, for operators.
     package var onFault: @Sendable (String) -> Void = { _ in }
     /// Unix seconds.

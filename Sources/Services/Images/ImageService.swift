@@ -7,18 +7,50 @@ package import Records
 /// Every function may be called from any task: rows are read and written on threads of the service's own.
 package final class ImageService: Sendable {
     package let configuration: ImageConfiguration
+    let store: any ImageStore
+    let web: any WebSource
     let records: RecordThreads<ImageError>
+    /// For hashing, and for the store, which blocks.
+    let dataThreads: WorkThreads
+    let uploads = PosixLocked(0)
+    let work = BackgroundWork()
 
     /// - Parameter records: opened with `ImageService.migrations` among its migrations.
-    package init(records: RecordStore, configuration: ImageConfiguration) {
+    package init(records: RecordStore, store: any ImageStore, web: any WebSource, configuration: ImageConfiguration) {
         precondition(!configuration.stores.isEmpty)
         self.configuration = configuration
+        self.store = store
+        self.web = web
+        dataThreads = WorkThreads(
+            name: "image-data", count: max(4, 2 * configuration.cores), queueMax: Limits.dataQueueMax)
         self.records = RecordThreads(
             records, name: "images", count: Limits.workThreads, queueMax: Limits.workQueueMax)
     }
 
     /// Ends the threads after what they have. The record store stays open: it is the daemon's.
-    package func stop() { records.stop() }
+    package func stop() {
+        work.finish()
+        dataThreads.stop()
+        records.stop()
+    }
+
+    /// Brings what a crash interrupted to an end; before the first request.
+    package func start() async throws(ImageError) {
+        try await recover()
+        await emptyTrash()
+    }
+
+    /// Carries imports and conversions out until cancelled; then waits for those under way.
+    package func run() async {
+        await withTaskCancellationHandler {
+            await work.run()
+        } onCancel: {
+            work.finish()
+        }
+    }
+
+    /// Returns when no import and no conversion is under way.
+    package func settle() async { await work.settle() }
 
     // MARK: What the rest of the service reads and writes with.
 
@@ -29,6 +61,23 @@ package final class ImageService: Sendable {
 
     func read<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws(ImageError) -> T {
         try await records.read(body)
+    }
+
+    /// Runs something that blocks on a thread that may.
+    func onDataThread<T: Sendable>(
+        _ body: @escaping @Sendable () throws(ImageError) -> T
+    ) async throws(ImageError) -> T {
+        let result: Result<T, ImageError> = await withCheckedContinuation { continuation in
+            let admitted = dataThreads.run {
+                do throws(ImageError) {
+                    continuation.resume(returning: .success(try body()))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+            if !admitted { continuation.resume(returning: .failure(.busy)) }
+        }
+        return try result.get()
     }
 
     @discardableResult

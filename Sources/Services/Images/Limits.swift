@@ -20,6 +20,14 @@ package enum Limits {
     package static let workThreads = 2
     /// Requests that may wait for a database thread.
     package static let workQueueMax = 512
+    /// Uploads and stagings under way; a further one is refused (503).
+    package static let uploadsMax = 64
+    /// Imports and conversions under way; a further one is refused (503).
+    package static let tasksMax = 64
+    /// Steps of uploads and downloads that may wait for a thread: what `uploadsMax` and as many downloads can have.
+    package static let dataQueueMax = 4_096
+    /// One read of an image's bytes.
+    package static let readBytes = 1 << 20
     // MARK: Metadata definitions
     package static let definitionNameMax = 80
     package static let definitionTextMax = 500

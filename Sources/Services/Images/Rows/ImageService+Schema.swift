@@ -37,6 +37,8 @@ extension ImageService {
         CREATE INDEX images_by_owner ON images(owner, created_at);
         CREATE INDEX images_by_time ON images(created_at, id);
         CREATE INDEX images_by_status ON images(status);
+        CREATE INDEX images_by_data ON images(data_key);
+        CREATE INDEX images_by_staged ON images(staged_key);
         CREATE TABLE image_properties (
             image_id TEXT NOT NULL REFERENCES images(id),
             name TEXT NOT NULL,
@@ -60,6 +62,15 @@ extension ImageService {
             image_id TEXT NOT NULL REFERENCES images(id),
             store TEXT NOT NULL,
             PRIMARY KEY (image_id, store)) WITHOUT ROWID;
+        CREATE TABLE image_staged (
+            image_id TEXT NOT NULL PRIMARY KEY REFERENCES images(id),
+            size INTEGER NOT NULL,
+            checksum TEXT NOT NULL,
+            hash_value TEXT NOT NULL,
+            virtual_size INTEGER,
+            refusal TEXT) WITHOUT ROWID;
+        CREATE TABLE image_trash (
+            key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
         """
 
     private static let taskTables = """

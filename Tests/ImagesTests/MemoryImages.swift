@@ -1,0 +1,43 @@
+import Images
+import Primitives
+
+/// Images' bytes in memory.
+final class MemoryImages: ImageStore {
+    private let finished = PosixLocked<[String: [UInt8]]>([:])
+
+    var keys: Set<String> { finished.withLock { Set($0.keys) } }
+
+    private final class Writer: ImageWriter {
+        let key: String
+        let store: MemoryImages
+        let bytes = PosixLocked<[UInt8]>([])
+
+        init(_ key: String, _ store: MemoryImages) {
+            self.key = key
+            self.store = store
+        }
+
+        func write(_ new: UnsafeRawBufferPointer) throws(ImageError) { bytes.withLock { $0 += Array(new) } }
+        func skip(_ count: Int64) throws(ImageError) {
+            bytes.withLock { $0 += [UInt8](repeating: 0, count: Int(count)) }
+        }
+        func finish() throws(ImageError) {
+            let all = bytes.withLock { $0 }
+            store.finished.withLock { $0[key] = all }
+        }
+    }
+
+    private struct Reader: ImageReader {
+        let bytes: [UInt8]
+        func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(ImageError) {
+            buffer.copyBytes(from: bytes[Int(offset)..<Int(offset) + buffer.count])
+        }
+    }
+
+    func begin(_ key: String, byteCount: Int64?) throws(ImageError) -> any ImageWriter { Writer(key, self) }
+    func open(_ key: String) throws(ImageError) -> any ImageReader {
+        guard let bytes = finished.withLock({ $0[key] }) else { throw .storage("no \(key)") }
+        return Reader(bytes: bytes)
+    }
+    func remove(_ key: String) throws(ImageError) { finished.withLock { $0[key] = nil } }
+}
