@@ -80,6 +80,17 @@ package final class ChunkVolumeDriver: VolumeDriver {
         }
     }
 
+    /// Makes a volume that begins as a frozen layer of the store's, such as an image's; zeros beyond it.
+    package func clone(_ volume: NewVolume, fromLayer layer: Bytes) async throws(DriverError) {
+        try await run { [store] () throws(LayerError) in
+            try Self.making(volume, store) { () throws(LayerError) in
+                try store.clone(
+                    layer, as: Self.volumeName(volume.id), byteCount: volume.bytes,
+                    attributes: Attributes(volume).encoded)
+            }
+        }
+    }
+
     package func delete(_ id: String) async throws(DriverError) {
         let hasSnapshots = try await run { [store] () throws(LayerError) in
             guard try store.handles(prefix: Self.snapshotPrefix(id)).isEmpty else { return true }
@@ -138,6 +149,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
         try await run { [store] () throws(LayerError) in
             var inventory = Inventory(volumes: [], snapshots: [])
             for handle in try store.handles(prefix: Bytes([UInt8]())) {
+                guard !Self.isForeign(handle.name.string) else { continue }
                 let parts = handle.name.string.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
                 let layer: LayerRow
                 do throws(LayerError) {
@@ -171,6 +183,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
     package func adopt(_ reference: String, as id: String) async throws(DriverError) -> UInt64 {
         try await run { [store] () throws(LayerError) in
             let name = Self.volumeName(id)
+            guard !Self.isForeign(reference) else { throw .noSuchHandle(Bytes(reference)) }
             if Bytes(reference) != name {
                 guard let handle = try store.handle(Bytes(reference)) else {
                     // Done by an earlier try.
@@ -194,6 +207,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
     package func adoptSnapshot(_ reference: String, of volume: String, as id: String) async throws(DriverError) {
         try await run { [store] () throws(LayerError) in
             let name = Self.snapshotName(id, of: volume)
+            guard !Self.isForeign(reference) else { throw .noSuchHandle(Bytes(reference)) }
             guard Bytes(reference) != name, let handle = try store.handle(Bytes(reference)) else {
                 _ = try store.layer(of: name)
                 return
@@ -211,6 +225,11 @@ package final class ChunkVolumeDriver: VolumeDriver {
     private static func volumeName(_ id: String) -> Bytes { Bytes("volume/\(id)") }
     private static func snapshotPrefix(_ volume: String) -> Bytes { Bytes("snapshot/\(volume)/") }
     private static func snapshotName(_ id: String, of volume: String) -> Bytes { Bytes("snapshot/\(volume)/\(id)") }
+
+    /// Layers of the image service, in the same store: none of a volume operator's business.
+    private static func isForeign(_ reference: String) -> Bool {
+        reference.hasPrefix("image/") || reference.hasPrefix("upload/")
+    }
 
     private static func volumeID(_ reference: String) -> String? {
         reference.hasPrefix("volume/") ? String(reference.dropFirst("volume/".count)) : nil

@@ -43,6 +43,8 @@ package struct ConfigurationKey: Sendable, Hashable {
         ]
         + listener("identity", port: 5000, "the Identity API")
         + listener("object", port: 8080, "the Object API")
+        + listener("image", port: 9292, "the Image API")
+        + images
         + listener("volume", port: 8776, "the Block Storage API")
         + volumes
         + [
@@ -86,6 +88,24 @@ package struct ConfigurationKey: Sendable, Hashable {
             ConfigurationKey(
                 "log.level", .text("info"), "trace, debug, info, notice, warning, error or critical."),
         ]
+
+    private static let images: [ConfigurationKey] = [
+        ConfigurationKey(
+            "image.stores", .text("chunks"),
+            "Names of the places that images are kept in, with commas between, the default one first. All are in the one store of this daemon; several let clients that choose between stores do so."
+        ),
+        ConfigurationKey(
+            "image.size_max", .number(1 << 40, 1...(1 << 50)), "Bytes of the largest image that is taken."),
+        ConfigurationKey(
+            "image.project_bytes_max", .number(-1, -1...(1 << 60)),
+            "Bytes that one project's images may have together. -1: any."),
+        ConfigurationKey(
+            "image.project_images_max", .number(-1, -1...2_147_483_647), "Images that one project may have. -1: any."),
+        ConfigurationKey(
+            "image.require_format_match", .flag(true),
+            "Refuse an image whose bytes are of another format than its record says. Images that reach outside themselves are refused in any case."
+        ),
+    ]
 
     private static let volumes: [ConfigurationKey] =
         [

@@ -8,6 +8,8 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var publicHost: String
     package var identity: ListenerSettings
     package var object: ListenerSettings
+    package var image: ListenerSettings
+    package var images: ImageSettings
     package var volume: ListenerSettings
     package var volumes: VolumeSettings
     package var iscsi: ListenerSettings
@@ -36,6 +38,8 @@ package struct DaemonConfiguration: Sendable, Equatable {
         let shared = TLSFiles(certificate: try values.text("tls.certificate"), key: try values.text("tls.key"))
         identity = try ListenerSettings(name: "identity", values: values, sharedTLS: shared)
         object = try ListenerSettings(name: "object", values: values, sharedTLS: shared)
+        image = try ListenerSettings(name: "image", values: values, sharedTLS: shared)
+        images = try ImageSettings(values: values)
         volume = try ListenerSettings(name: "volume", values: values, sharedTLS: shared)
         volumes = try VolumeSettings(values: values)
         iscsi = ListenerSettings(
@@ -75,7 +79,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     }
 
     /// The listeners that are switched on.
-    package var listeners: [ListenerSettings] { [identity, object, volume, iscsi] + (metrics.map { [$0] } ?? []) }
+    package var listeners: [ListenerSettings] { [identity, object, image, volume, iscsi] + (metrics.map { [$0] } ?? []) }
 
     /// Refuses what would put a password or a token on a wire that others can read, and addresses that the
     /// catalog can't publish.

@@ -15,6 +15,8 @@ package struct ClientFiles: Sendable {
         /// Base URLs, without a path.
         package var identity: String
         package var object: String
+        /// nil only in files of versions that had no images.
+        package var image: String?
         /// nil only in files of versions that had no volumes.
         package var volume: String?
         /// `host:port`.
@@ -24,11 +26,12 @@ package struct ClientFiles: Sendable {
         package var region: String
         package var pid: Int32
         package init(
-            identity: String, object: String, volume: String? = nil, iscsi: String? = nil, metrics: String?,
+            identity: String, object: String, image: String? = nil, volume: String? = nil, iscsi: String? = nil, metrics: String?,
             region: String, pid: Int32
         ) {
             self.identity = identity
             self.object = object
+            self.image = image
             self.volume = volume
             self.iscsi = iscsi
             self.metrics = metrics

@@ -15,6 +15,7 @@ where Responder.Context == ControlContext {
     private let name: String
     private let settings: ListenerSettings
     private let responder: Responder
+    private let takesStreams: Bool
     private let metrics: MetricsRegistry
     private let logger: Logger
     private let up: AsyncStream<Void>
@@ -27,15 +28,21 @@ where Responder.Context == ControlContext {
     /// A connection that sends more than this behind one head is closed. Far above what any request may have, so that
     /// one that is only somewhat too large gets its answer.
     private static var bodyBytesMax: Int { 4 << 20 }
+    /// What a body without a bound has to bring in each `idleSeconds`.
+    private static var progressBytesMin: Int { 64 << 10 }
     /// Further ones wait in the system's queue.
     private static var connectionsMax: Int { 1024 }
     private static var connectionsPerAddressMax: Int { 768 }
 
-    init(_ settings: ListenerSettings, responder: Responder, metrics: MetricsRegistry, logger: Logger) {
+    /// - Parameter takesStreams: whether bodies have no bound here, but have to make progress.
+    init(
+        _ settings: ListenerSettings, responder: Responder, takesStreams: Bool = false, metrics: MetricsRegistry, logger: Logger
+    ) {
         name = settings.name
         description = "\(settings.name) listener"
         self.settings = settings
         self.responder = responder
+        self.takesStreams = takesStreams
         self.metrics = metrics
         self.logger = logger
         (up, isUp) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingOldest(1))
@@ -56,7 +63,9 @@ where Responder.Context == ControlContext {
                 additionalChannelHandlers: [
                     ConnectionAdmission(connections),
                     RequestDeadline(
-                        firstSeconds: Self.firstHeadSeconds, seconds: Self.idleSeconds, bodyBytesMax: Self.bodyBytesMax),
+                        firstSeconds: Self.firstHeadSeconds, seconds: Self.idleSeconds,
+                        bodyBytesMax: takesStreams ? .max : Self.bodyBytesMax,
+                        progressBytesMin: takesStreams ? Self.progressBytesMin : nil),
                 ],
                 idleTimeout: .seconds(Self.idleSeconds),
                 httpDecoderConfiguration: .init(

@@ -1,4 +1,5 @@
 import Identity
+private import Images
 import Logging
 private import Primitives
 import Records
@@ -10,7 +11,7 @@ struct ControlPlane: Sendable {
     let identity: IdentityService
 
     /// Of all that keep rows in `control.db`.
-    static let migrations = IdentityService.migrations + VolumeService.migrations
+    static let migrations = IdentityService.migrations + ImageService.migrations + VolumeService.migrations
 
     static let maintenanceInterval = Duration.seconds(3600)
     static let backupSeconds: Int64 = 86_400
@@ -83,6 +84,9 @@ struct ControlPlane: Sendable {
             PublishedService(type: "identity", name: "keystone", url: endpoints.identity + "/v3"),
             PublishedService(type: "object-store", name: "swift", url: endpoints.object + "/v1/AUTH_%(project_id)s"),
         ]
+        if let image = endpoints.image {
+            services.append(PublishedService(type: "image", name: "glance", url: image))
+        }
         if let volume = endpoints.volume {
             // Older clients ask for the second type.
             services += [

@@ -2,6 +2,7 @@ private import Chunks
 import HTTPFace
 private import Identity
 import IdentityAPI
+import ImageAPI
 import Logging
 private import NIOCore
 private import NIOPosix
@@ -22,6 +23,7 @@ struct Faces: Sendable {
     private let control: ControlPlane
     private let logger: Logger
     let identityListener: ControlListener<IdentityResponder>?
+    let imageListener: ControlListener<ImageResponder>?
     let volumeListener: ControlListener<VolumeResponder>?
 
     /// Requests that may wait for a work thread; more are answered 503.
@@ -29,7 +31,7 @@ struct Faces: Sendable {
 
     init(
         configuration: DaemonConfiguration, listeners: [ListenerSettings], stores: Stores, control: ControlPlane,
-        volumes: VolumePlane, logger: Logger
+        images: ImagePlane, volumes: VolumePlane, logger: Logger
     ) {
         self.listeners = listeners
         self.control = control
@@ -73,6 +75,19 @@ struct Faces: Sendable {
                 listener,
                 responder: IdentityResponder(identity: control.identity, logger: logger, publicBase: { base }),
                 metrics: metrics, logger: logger)
+        }
+        let identityURL =
+            listeners.first { $0.name == "identity" }.map {
+                $0.baseURL(publicHost: configuration.publicHost, port: $0.port) + "/v3"
+            } ?? ""
+        imageListener = listeners.first { $0.name == "image" }.map { listener in
+            let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
+            return ControlListener(
+                listener,
+                responder: ImageResponder(
+                    images: images.service, authenticator: authenticator, threads: workers, logger: logger,
+                    publicBase: { base }, identityURL: { identityURL }),
+                takesStreams: true, metrics: metrics, logger: logger)
         }
         volumeListener = listeners.first { $0.name == "volume" }.map { listener in
             let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)

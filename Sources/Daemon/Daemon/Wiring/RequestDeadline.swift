@@ -14,16 +14,21 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     private let firstLimit: TimeAmount
     private let limit: TimeAmount
     private let bodyBytesMax: Int
+    private let progressBytesMin: Int?
+    private var bytesAtCheck = 0
     private var timer: Scheduled<Void>?
     private var bodyBytes = 0
     /// Requests that are here in full, less the answers that have gone out.
     private var unanswered = 0
 
-    /// - Parameter firstSeconds: for the first head of a connection.
-    init(firstSeconds: Int64, seconds: Int64, bodyBytesMax: Int) {
+    /// - Parameters:
+    ///   - firstSeconds: for the first head of a connection.
+    ///   - progressBytesMin: a body that brings so much in each `seconds` may take as long as it wants.
+    init(firstSeconds: Int64, seconds: Int64, bodyBytesMax: Int, progressBytesMin: Int? = nil) {
         firstLimit = .seconds(firstSeconds)
         limit = .seconds(seconds)
         self.bodyBytesMax = bodyBytesMax
+        self.progressBytesMin = progressBytesMin
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -46,7 +51,8 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head:
             bodyBytes = 0
-            arm(context)
+            bytesAtCheck = 0
+            if progressBytesMin == nil { arm(context) } else { watch(context) }
         case .body(let bytes):
             bodyBytes += bytes.readableBytes
             guard bodyBytes <= bodyBytesMax else { return context.close(promise: nil) }
@@ -68,6 +74,16 @@ final class RequestDeadline: ChannelDuplexHandler, RemovableChannelHandler {
     private func arm(_ context: ChannelHandlerContext, _ limit: TimeAmount? = nil) {
         disarm()
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: limit ?? self.limit) { context.close(promise: nil) }
+    }
+
+    /// Looks every `limit` whether the body has come on.
+    private func watch(_ context: ChannelHandlerContext) {
+        disarm()
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: limit) { [self] in
+            guard bodyBytes - bytesAtCheck >= progressBytesMin ?? 0 else { return context.close(promise: nil) }
+            bytesAtCheck = bodyBytes
+            watch(context)
+        }
     }
 
     private func disarm() {

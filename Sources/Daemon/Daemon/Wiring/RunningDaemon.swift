@@ -69,11 +69,13 @@ package struct RunningDaemon: Sendable {
         guard let portal = listeners.first(where: { $0.name == "iscsi" }) else {
             preconditionFailure("there is always a portal")
         }
+        let images = try await ImagePlane.open(
+            stores: stores, control: control, configuration: configuration, logger: logger)
         let volumes = try await VolumePlane.open(
             stores: stores, control: control, configuration: configuration, portal: portal, logger: logger)
         let faces = Faces(
-            configuration: configuration, listeners: listeners, stores: stores, control: control, volumes: volumes,
-            logger: logger)
+            configuration: configuration, listeners: listeners, stores: stores, control: control, images: images,
+            volumes: volumes, logger: logger)
         StoreMetrics.register(stores.store, in: faces.metrics)
         TargetMetrics.register(volumes.server, in: faces.metrics)
         let admin = AdminActions(
@@ -88,12 +90,13 @@ package struct RunningDaemon: Sendable {
             began: began, logger: logger)
         var services: [any Service] = [
             stores.part(logger: logger), control.part(logger: logger), control.maintenance(logger: logger),
-            StoreWatch.part(stores, logger: logger), volumes.part(), volumes.operations(),
+            StoreWatch.part(stores, logger: logger), images.part(), images.operations(), volumes.part(),
+            volumes.operations(),
         ]
         services += try await faces.start()
         services.append(try await admin.listen(path: folder.socketPath))
-        if let identity = faces.identityListener, let volume = faces.volumeListener {
-            services += [identity, volume, ReadyService(ready: ready, listeners: [identity, volume])]
+        if let identity = faces.identityListener, let image = faces.imageListener, let volume = faces.volumeListener {
+            services += [identity, image, volume, ReadyService(ready: ready, listeners: [identity, image, volume])]
         }
         var group = ServiceGroupConfiguration(
             services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
@@ -158,7 +161,7 @@ package struct RunningDaemon: Sendable {
             }
         }
         return ClientFiles.Endpoints(
-            identity: url("identity") ?? "", object: url("object") ?? "", volume: url("volume"),
+            identity: url("identity") ?? "", object: url("object") ?? "", image: url("image"), volume: url("volume"),
             iscsi: url("iscsi").map { String($0.dropFirst("http://".count)) }, metrics: url("metrics"),
             region: configuration.region, pid: getpid())
     }
@@ -184,6 +187,7 @@ extension ListenerSettings {
             switch name {
             case "identity": endpoints.identity
             case "object": endpoints.object
+            case "image": endpoints.image
             case "volume": endpoints.volume
             case "iscsi": endpoints.iscsi
             default: endpoints.metrics

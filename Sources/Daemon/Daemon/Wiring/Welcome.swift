@@ -2,6 +2,7 @@
 enum Welcome {
     static func text(endpoints: ClientFiles.Endpoints, folder: String) -> String {
         let volume = endpoints.volume.map { "\n  Volume API     \($0)/v3" } ?? ""
+        let image = endpoints.image.map { "\n  Image API      \($0)/v2" } ?? ""
         let iscsi = endpoints.iscsi.map { "     (iSCSI: \($0))" } ?? ""
         let metrics = endpoints.metrics.map { "\n  Metrics        \($0)/metrics" } ?? ""
         return """
@@ -9,7 +10,7 @@ enum Welcome {
             Apus answers.
 
               Identity API   \(endpoints.identity)/v3
-              Object API     \(endpoints.object)/v1     (v1 sign-in: \(endpoints.object)/auth/v1.0)\(volume)\(iscsi)\(metrics)
+              Object API     \(endpoints.object)/v1     (v1 sign-in: \(endpoints.object)/auth/v1.0)\(image)\(volume)\(iscsi)\(metrics)
 
               Data           \(folder)
               openrc         \(folder)/\(ClientFiles.openrcName)          (for shells; has the admin's password)
