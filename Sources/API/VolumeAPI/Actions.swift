@@ -149,9 +149,7 @@ enum VolumeActions {
             .ok(.of(["metadata": Views.facts(try await h.volumes.metadata(.image(id), for: c.asker))]))
         },
         Action("os-volume_upload_image", .member, "volume_extension:volume_actions:upload_image") {
-            h, c, id, _ async throws(VolumeError) in
-            _ = try await h.volumes.volume(id, for: c.asker)
-            throw .invalid("Invalid input received: there is no image service to upload to.")
+            h, c, id, body async throws(VolumeError) in try await h.uploadImage(c, id, body)
         },
         Action("os-reimage", since: 68, .member, "volume:reimage") { h, c, id, _ async throws(VolumeError) in
             _ = try await h.volumes.volume(id, for: c.asker)

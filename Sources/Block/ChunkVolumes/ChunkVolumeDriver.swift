@@ -91,6 +91,13 @@ package final class ChunkVolumeDriver: VolumeDriver {
         }
     }
 
+    /// Freezes what the volume holds now as a layer of that name in the store; the volume goes on over it.
+    package func freeze(_ id: String, as layer: Bytes) async throws(DriverError) {
+        try await run { [store] () throws(LayerError) in
+            try store.snapshot(Self.volumeName(id), as: layer, attributes: [])
+        }
+    }
+
     package func delete(_ id: String) async throws(DriverError) {
         let hasSnapshots = try await run { [store] () throws(LayerError) in
             guard try store.handles(prefix: Self.snapshotPrefix(id)).isEmpty else { return true }

@@ -1,5 +1,6 @@
 import ChunkVolumes
 private import Glibc
+import Images
 import ISCSI
 import Logging
 private import NIOCore
@@ -24,7 +25,7 @@ struct VolumePlane: Sendable {
 
     /// Starts the iSCSI target, then the service, which opens the attachments' targets again.
     static func open(
-        stores: Stores, control: ControlPlane, configuration: DaemonConfiguration, portal: ListenerSettings,
+        stores: Stores, control: ControlPlane, images: ImageService, configuration: DaemonConfiguration, portal: ListenerSettings,
         logger: Logger
     ) async throws -> VolumePlane {
         try stores.folder.makeFolder(ReservationFiles.folder)
@@ -63,7 +64,8 @@ struct VolumePlane: Sendable {
         var service = configuration.volumes.service(systemName: hostName())
         service.onFault = { line in logger.error("volume driver", metadata: ["error": "\(line)"]) }
         let volumes = VolumeService(
-            records: control.records, driver: driver, exporter: exports, images: NoImages(), configuration: service)
+            records: control.records, driver: driver, exporter: exports,
+            images: ImageVolumes(images: images, driver: driver), configuration: service)
         do {
             let report = try await volumes.start()
             exports.completed()

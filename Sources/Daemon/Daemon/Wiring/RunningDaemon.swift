@@ -72,7 +72,8 @@ package struct RunningDaemon: Sendable {
         let images = try await ImagePlane.open(
             stores: stores, control: control, configuration: configuration, logger: logger)
         let volumes = try await VolumePlane.open(
-            stores: stores, control: control, configuration: configuration, portal: portal, logger: logger)
+            stores: stores, control: control, images: images.service, configuration: configuration, portal: portal,
+            logger: logger)
         let faces = Faces(
             configuration: configuration, listeners: listeners, stores: stores, control: control, images: images,
             volumes: volumes, logger: logger)

@@ -87,6 +87,17 @@ final class ImageIntake: Sendable {
         return count
     }
 
+    /// Fills the current block, which is empty, from bytes that are in the store already; after `makeRoom`. Blocks.
+    func fill(_ reader: any ImageReader, at offset: Int64, count: Int) throws(ImageError) {
+        guard let block = filling.withLock({ $0.block }) else { return }
+        try unsafe reader.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: block.bytes[..<count]))
+        filling.withLock {
+            $0.count = count
+            $0.total += Int64(count)
+        }
+        handOn()
+    }
+
     /// The last block goes on its way; returns when everything is durable.
     func finish() async throws(ImageError) -> TakenBytes {
         handOn()

@@ -8,6 +8,40 @@ package protocol ImageSource: Sendable {
     func image(_ reference: String, for asker: Asker) async throws(VolumeError) -> SourceImage?
     /// Makes the volume with the image's bytes, and zeros beyond them.
     func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError)
+    /// Makes an image of what the volume holds now, and answers its id. Its bytes are there, and don't change any more,
+    /// when this returns; the image may go on being `saving` while they are hashed.
+    func makeImage(_ image: VolumeImage, for asker: Asker) async throws(VolumeError) -> String
+}
+
+/// An image that is to be made of a volume.
+package struct VolumeImage: Sendable, Equatable {
+    package var volumeID: String
+    package var bytes: UInt64
+    package var name: String
+    package var containerFormat: String
+    package var diskFormat: String
+    /// nil: as images are that say nothing of it.
+    package var visibility: String?
+    package var isProtected: Bool
+    /// GiB.
+    package var minDisk: Int
+    /// What the volume shows of the image that it was made from.
+    package var properties: [String: String]
+
+    package init(
+        volumeID: String, bytes: UInt64, name: String, containerFormat: String, diskFormat: String,
+        visibility: String?, isProtected: Bool, minDisk: Int, properties: [String: String]
+    ) {
+        self.volumeID = volumeID
+        self.bytes = bytes
+        self.name = name
+        self.containerFormat = containerFormat
+        self.diskFormat = diskFormat
+        self.visibility = visibility
+        self.isProtected = isProtected
+        self.minDisk = minDisk
+        self.properties = properties
+    }
 }
 
 package struct SourceImage: Sendable, Equatable {
@@ -32,5 +66,8 @@ package struct NoImages: ImageSource {
     package func image(_ reference: String, for asker: Asker) async throws(VolumeError) -> SourceImage? { nil }
     package func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError) {
         throw .absent("image \(image.id)")
+    }
+    package func makeImage(_ image: VolumeImage, for asker: Asker) async throws(VolumeError) -> String {
+        throw .invalid("Invalid input received: there is no image service to upload to.")
     }
 }
