@@ -6,7 +6,7 @@ import NIOCore
 extension Routes {
     static let dataRoutes: [Route] = [
         Route(
-            .put, "images/*/file", .member, "upload_image",
+            .put, "images/*/file", .anyone, "upload_image",
             handler: .streaming { h, c, request async throws(ImageError) in
                 try await h.receive(c, request) { expected async throws(ImageError) in
                     try await h.images.beginUpload(
@@ -14,13 +14,13 @@ extension Routes {
                 }
             }),
         Route(
-            .put, "images/*/stage", .member, "modify_image",
+            .put, "images/*/stage", .anyone, "modify_image",
             handler: .streaming { h, c, request async throws(ImageError) in
                 try await h.receive(c, request) { expected async throws(ImageError) in
                     try await h.images.beginStaging(c.arguments[0], expected: expected, for: c.asker)
                 }
             }),
-        Route(.get, "images/*/file", .reader, "download_image") { h, c async throws(ImageError) in
+        Route(.get, "images/*/file", .anyone, "download_image") { h, c async throws(ImageError) in
             try await h.send(c)
         },
     ]

@@ -11,50 +11,50 @@ extension Routes {
                 return .ok(request.body(images, hasSeveralStores: h.hasSeveralStores))
             },
             Route(.post, "images", .member, "add_image") { h, c async throws(ImageError) in try await h.create(c) },
-            Route(.get, "images/*", .reader, "get_image") { h, c async throws(ImageError) in
+            Route(.get, "images/*", .anyone, "get_image") { h, c async throws(ImageError) in
                 h.view(try await h.images.image(c.arguments[0], for: c.asker))
             },
-            Route(.patch, "images/*", .member, "modify_image") { h, c async throws(ImageError) in
+            Route(.patch, "images/*", .anyone, "modify_image") { h, c async throws(ImageError) in
                 try await h.update(c)
             },
-            Route(.delete, "images/*", .member, "delete_image") { h, c async throws(ImageError) in
+            Route(.delete, "images/*", .anyone, "delete_image") { h, c async throws(ImageError) in
                 try await h.images.delete(c.arguments[0], for: c.asker)
                 return .noContent
             },
-            Route(.post, "images/*/actions/deactivate", .member, "deactivate") { h, c async throws(ImageError) in
+            Route(.post, "images/*/actions/deactivate", .anyone, "deactivate") { h, c async throws(ImageError) in
                 try await h.images.deactivate(c.arguments[0], for: c.asker)
                 return .noContent
             },
-            Route(.post, "images/*/actions/reactivate", .member, "reactivate") { h, c async throws(ImageError) in
+            Route(.post, "images/*/actions/reactivate", .anyone, "reactivate") { h, c async throws(ImageError) in
                 try await h.images.reactivate(c.arguments[0], for: c.asker)
                 return .noContent
             },
-            Route(.put, "images/*/tags/*", .member, "modify_image") { h, c async throws(ImageError) in
+            Route(.put, "images/*/tags/*", .anyone, "modify_image") { h, c async throws(ImageError) in
                 try await h.images.addTag(c.arguments[1], to: c.arguments[0], for: c.asker)
                 return .noContent
             },
-            Route(.delete, "images/*/tags/*", .member, "modify_image") { h, c async throws(ImageError) in
+            Route(.delete, "images/*/tags/*", .anyone, "modify_image") { h, c async throws(ImageError) in
                 try await h.images.removeTag(c.arguments[1], from: c.arguments[0], for: c.asker)
                 return .noContent
             },
         ] + memberRoutes + dataRoutes + importRoutes
 
     private static let memberRoutes: [Route] = [
-        Route(.get, "images/*/members", .reader, "get_members") { h, c async throws(ImageError) in
+        Route(.get, "images/*/members", .anyone, "get_members") { h, c async throws(ImageError) in
             let members = try await h.images.members(of: c.arguments[0], for: c.asker)
             return .ok(
                 .of(["members": .array(members.map(Views.member)), "schema": .string("/v2/schemas/members")]))
         },
-        Route(.post, "images/*/members", .member, "add_member") { h, c async throws(ImageError) in
+        Route(.post, "images/*/members", .anyone, "add_member") { h, c async throws(ImageError) in
             guard let member = try JSON.object(c.object())["member"]?.string, !member.isEmpty else {
                 throw .invalid("Expected a dict in the form {\"member\": \"image_id\"}")
             }
             return .ok(Views.member(try await h.images.addMember(member, to: c.arguments[0], for: c.asker)))
         },
-        Route(.get, "images/*/members/*", .reader, "get_member") { h, c async throws(ImageError) in
+        Route(.get, "images/*/members/*", .anyone, "get_member") { h, c async throws(ImageError) in
             .ok(Views.member(try await h.images.member(c.arguments[1], of: c.arguments[0], for: c.asker)))
         },
-        Route(.put, "images/*/members/*", .member, "modify_member") { h, c async throws(ImageError) in
+        Route(.put, "images/*/members/*", .anyone, "modify_member") { h, c async throws(ImageError) in
             guard let text = try JSON.object(c.object())["status"]?.string else {
                 throw .invalid("Expected a status to be specified.")
             }
@@ -65,7 +65,7 @@ extension Routes {
                 Views.member(
                     try await h.images.setMember(c.arguments[1], of: c.arguments[0], to: status, for: c.asker)))
         },
-        Route(.delete, "images/*/members/*", .member, "delete_member") { h, c async throws(ImageError) in
+        Route(.delete, "images/*/members/*", .anyone, "delete_member") { h, c async throws(ImageError) in
             try await h.images.removeMember(c.arguments[1], from: c.arguments[0], for: c.asker)
             return .noContent
         },

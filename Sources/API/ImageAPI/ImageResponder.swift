@@ -86,9 +86,7 @@ package struct ImageResponder: HTTPResponder {
         case .route(let route, let arguments):
             call.arguments = arguments
             do throws(ImageError) {
-                guard route.allows(call.asker) else {
-                    throw .forbidden("You are not authorized to complete \(route.rule) action.")
-                }
+                guard route.allows(call.asker) else { throw ImageError.denied(route.rule) }
                 switch route.handler {
                 case .plain(let handler):
                     if let refusal = await readBody(request, &call) { return refusal }

@@ -5,9 +5,9 @@ import Images
 
 /// One address with what may be done there: by whom, and by which handler.
 struct Route: Sendable {
-    /// Whom a route is for. Which resources they see is the service's to say.
+    /// Whom a route is for. `anyone` leaves it to the service, which first says what the caller can't see at all.
     enum Role: Sendable {
-        case reader, member, admin, service
+        case anyone, reader, member, admin, service
     }
 
     enum Handler: Sendable {
@@ -56,12 +56,12 @@ struct Route: Sendable {
 
     /// Readers look, members change what is their project's, administrators do everything.
     func allows(_ asker: ImageAsker) -> Bool {
-        if asker.isAdmin { return true }
-        return switch role {
-        case .reader: !asker.roles.isDisjoint(with: ["reader", "member", "service"])
-        case .member: !asker.roles.isDisjoint(with: ["member", "service"])
+        switch role {
+        case .anyone: true
+        case .reader: asker.isReader
+        case .member: asker.isMember
         case .service: asker.isService
-        case .admin: false
+        case .admin: asker.isAdmin
         }
     }
 }

@@ -10,6 +10,8 @@ package struct ImageAsker: Sendable, Equatable {
     package var requestID: String
 
     package var isAdmin: Bool { roles.contains("admin") }
+    package var isReader: Bool { isAdmin || !roles.isDisjoint(with: ["reader", "member", "service"]) }
+    package var isMember: Bool { isAdmin || !roles.isDisjoint(with: ["member", "service"]) }
 
     package init(userID: String, projectID: String, roles: Set<String>, isService: Bool, requestID: String) {
         self.userID = userID

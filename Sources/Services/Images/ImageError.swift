@@ -35,6 +35,11 @@ package enum ImageError: RecordsFailure, Equatable, CustomStringConvertible {
         }
     }
 
+    /// - Parameter rule: as in policy files, e.g. `modify_image`.
+    package static func denied(_ rule: String) -> ImageError {
+        .forbidden("You are not authorized to complete \(rule) action.")
+    }
+
     static func noImage(_ id: String) -> ImageError { .notFound("Failed to find image \(id)") }
 
     package var description: String {

@@ -30,7 +30,11 @@ package struct ImageData: Sendable {
 extension ImageService {
     /// The bytes; nil if there are none yet.
     package func data(of id: String, for asker: ImageAsker) async throws(ImageError) -> ImageData? {
-        let image = try await read { db in try Self.visible(db, id, for: asker) }
+        let image = try await read { db in
+            let image = try Self.visible(db, id, for: asker)
+            guard asker.isMember else { throw ImageError.denied("download_image") }
+            return image
+        }
         if image.status == .deactivated, !asker.isAdmin {
             throw .forbidden("The requested image has been deactivated. Image data download is forbidden.")
         }

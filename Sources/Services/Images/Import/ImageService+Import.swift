@@ -84,7 +84,7 @@ extension ImageService {
         let image =
             request.source == .copy ? try visible(db, id, for: asker) : try owned(db, id, for: asker, "modify_image")
         if request.source == .copy, !asker.isAdmin {
-            throw ImageError.forbidden("You are not authorized to complete copy_image action.")
+            throw ImageError.denied("copy_image")
         }
         let needed: ImageStatus =
             switch request.source {
@@ -276,7 +276,7 @@ extension ImageService {
         let known = configuration.stores.contains(store)
         try await write { db in
             guard asker.isAdmin else {
-                throw ImageError.forbidden("You are not authorized to complete delete_image_location action.")
+                throw ImageError.denied("delete_image_location")
             }
             var image = try Self.visible(db, id, for: asker)
             guard known else { throw ImageError.notFound("Image \(id) is not stored on store \(store).") }

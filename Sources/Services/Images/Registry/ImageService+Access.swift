@@ -20,13 +20,20 @@ extension ImageService {
         return image
     }
 
+    /// The image, if the caller may see it and has a role that reads; what can't be seen is told first.
+    static func readable(_ db: Database, _ id: String, for asker: ImageAsker, _ rule: String) throws -> Image {
+        let image = try visible(db, id, for: asker)
+        guard asker.isReader else { throw ImageError.denied(rule) }
+        return image
+    }
+
     /// The image, if the caller may change it; `.forbidden` if they may only see it.
     static func owned(
         _ db: Database, _ id: String, for asker: ImageAsker, _ rule: String
     ) throws -> Image {
         let image = try visible(db, id, for: asker)
-        guard asker.isAdmin || image.owner == asker.projectID else {
-            throw ImageError.forbidden("You are not authorized to complete \(rule) action.")
+        guard asker.isAdmin || asker.isMember && image.owner == asker.projectID else {
+            throw ImageError.denied(rule)
         }
         return image
     }

@@ -43,7 +43,7 @@ extension ImageService {
     }
 
     package func image(_ id: String, for asker: ImageAsker) async throws(ImageError) -> ImageDetail {
-        try await read { db in try ImageRows.detail(db, Self.visible(db, id, for: asker)) }
+        try await read { db in try ImageRows.detail(db, Self.readable(db, id, for: asker, "get_image")) }
     }
 
     /// Carries all changes out, in their order, or none.
@@ -121,7 +121,7 @@ extension ImageService {
 
     private static func check(_ visibility: ImageVisibility, _ asker: ImageAsker) throws(ImageError) {
         guard visibility != .public || asker.isAdmin else {
-            throw .forbidden("You are not authorized to complete publicize_image action.")
+            throw ImageError.denied("publicize_image")
         }
     }
 

@@ -73,8 +73,8 @@ extension ImageService {
                 throw ImageError.notFound("\(member) not found in the member list of the image \(id).")
             }
             // Not the owner's to decide.
-            guard asker.isAdmin || asker.projectID == member else {
-                throw ImageError.forbidden("You are not authorized to complete modify_member action.")
+            guard asker.isAdmin || asker.isMember && asker.projectID == member else {
+                throw ImageError.denied("modify_member")
             }
             found.status = status
             found.updatedAt = now
@@ -88,7 +88,7 @@ extension ImageService {
     /// All members to the owner; to a member, itself.
     package func members(of id: String, for asker: ImageAsker) async throws(ImageError) -> [ImageMember] {
         try await read { db in
-            let image = try Self.visible(db, id, for: asker)
+            let image = try Self.readable(db, id, for: asker, "get_members")
             try Self.checkShared(image)
             let all = try Row.fetchAll(
                 db, sql: "SELECT * FROM image_members WHERE image_id = ? ORDER BY created_at, member",
@@ -104,7 +104,7 @@ extension ImageService {
     package func member(_ member: String, of id: String, for asker: ImageAsker) async throws(ImageError) -> ImageMember
     {
         try await read { db in
-            let image = try Self.visible(db, id, for: asker)
+            let image = try Self.readable(db, id, for: asker, "get_members")
             guard asker.isAdmin || image.owner == asker.projectID || asker.projectID == member,
                 let found = try Self.member(db, member, of: id)
             else { throw ImageError.notFound("\(member) not found in the member list of the image \(id).") }
