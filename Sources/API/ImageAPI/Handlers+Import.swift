@@ -56,7 +56,9 @@ extension Handlers {
             case "marker": query.marker = value
             case "type": query.type = value
             case "status":
-                guard let status = ImageTaskStatus(rawValue: value) else { throw .invalid("Invalid status value: \(value)") }
+                guard let status = ImageTaskStatus(rawValue: value) else {
+                    throw .invalid("Invalid status value: \(value)")
+                }
                 query.status = status
             case "sort_dir":
                 guard value == "asc" || value == "desc" else { throw .invalid("Invalid sort direction: \(value)") }

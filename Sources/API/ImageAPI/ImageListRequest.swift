@@ -118,7 +118,8 @@ struct ImageListRequest {
         return items
     }
 
-    private static func moment(_ column: ImageQuery.Column, _ value: String) throws(ImageError) -> ImageQuery.Condition {
+    private static func moment(_ column: ImageQuery.Column, _ value: String) throws(ImageError) -> ImageQuery.Condition
+    {
         let comparisons: [(String, ImageQuery.Comparison)] = [
             ("gte:", .greaterOrEqual), ("gt:", .greater), ("lte:", .lessOrEqual), ("lt:", .less), ("neq:", .notEqual),
             ("eq:", .equal),

@@ -22,7 +22,9 @@ enum ImagePatch {
             let (verb, path) = try isOld ? oldStep(item) : step(item)
             let name = try single(path)
             var value = item["value"]
-            if verb != .remove, value == nil { throw .invalid("Operation \"\(verb.rawValue)\" requires a member named \"value\".") }
+            if verb != .remove, value == nil {
+                throw .invalid("Operation \"\(verb.rawValue)\" requires a member named \"value\".")
+            }
             if verb == .remove { value = nil }
             changes.append(try change(verb, name, value, isOld: isOld))
         }
@@ -42,7 +44,8 @@ enum ImagePatch {
     private static func oldStep(_ item: JSON) throws(ImageError) -> (Verb, String) {
         let found = Verb.allCases.filter { item[$0.rawValue] != nil }
         guard found.count == 1, let path = item[found[0].rawValue]?.string else {
-            throw .invalid("Operation objects must contain exactly one member named \"add\", \"remove\", or \"replace\".")
+            throw .invalid(
+                "Operation objects must contain exactly one member named \"add\", \"remove\", or \"replace\".")
         }
         return (found[0], path)
     }
@@ -59,7 +62,9 @@ enum ImagePatch {
         var isEscaped = false
         for character in rest {
             if isEscaped {
-                guard character == "0" || character == "1" else { throw .invalid("Pointer `\(path)` contains \"~\" not part of a recognized escape sequence.") }
+                guard character == "0" || character == "1" else {
+                    throw .invalid("Pointer `\(path)` contains \"~\" not part of a recognized escape sequence.")
+                }
                 name.append(character == "0" ? "~" : "/")
                 isEscaped = false
             } else if character == "~" {
@@ -68,7 +73,9 @@ enum ImagePatch {
                 name.append(character)
             }
         }
-        guard !isEscaped else { throw .invalid("Pointer `\(path)` contains \"~\" not part of a recognized escape sequence.") }
+        guard !isEscaped else {
+            throw .invalid("Pointer `\(path)` contains \"~\" not part of a recognized escape sequence.")
+        }
         return name
     }
 

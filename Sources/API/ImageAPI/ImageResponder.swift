@@ -55,13 +55,11 @@ package struct ImageResponder: HTTPResponder {
             let asker: ImageAsker
             switch await tokens.check(request) {
             case .caller(let caller, let isService):
-                guard let project = caller.project else {
-                    return noted(
-                        .fault(.forbidden, "A token of a project is needed."), nil, method, path, requestID, context)
-                }
+                // Images belong to projects: a token of a domain or of the system sees what strangers see, and its roles, which
+                // are held on something else, say nothing here.
                 asker = ImageAsker(
-                    userID: caller.user.id, projectID: project.id, roles: caller.roles, isService: isService,
-                    requestID: requestID)
+                    userID: caller.user.id, projectID: caller.project?.id ?? "",
+                    roles: caller.project == nil ? [] : caller.roles, isService: isService, requestID: requestID)
             case .unknown:
                 var reply = Reply.fault(.unauthorized, "This server could not verify that you are authorized.")
                 reply.headers[.wwwAuthenticate] = "Keystone uri=\"\(identityURL())\""

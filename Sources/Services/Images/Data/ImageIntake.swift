@@ -169,7 +169,11 @@ final class ImageIntake: Sendable {
         guard let (block, count) = taken else { return }
         let left = PosixLocked(3)
         let done: @Sendable () -> Void = { [self] in
-            guard left.withLock({ $0 -= 1; return $0 == 0 }) else { return }
+            guard
+                left.withLock({
+                    $0 -= 1; return $0 == 0
+                })
+            else { return }
             release(block)
         }
         checksumLane.add { [self] in

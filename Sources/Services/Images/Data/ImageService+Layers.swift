@@ -41,7 +41,8 @@ extension ImageService {
         guard let image, image.status == .active, let key = image.dataKey else {
             throw .conflict("Image \(id) is not active.")
         }
-        guard let format = image.diskFormat, image.containerFormat == "bare" || Self.plainFormats.contains(format) else {
+        guard let format = image.diskFormat, image.containerFormat == "bare" || Self.plainFormats.contains(format)
+        else {
             throw .unsupported("No disk can be made from an image in a container.")
         }
         if Self.plainFormats.contains(format) { return key }

@@ -11,7 +11,8 @@ extension ImageService {
             var image = try Self.owned(db, id, for: asker, "modify_image")
             let count =
                 try Int.fetchOne(
-                    db, sql: "SELECT COUNT(*) FROM image_tags WHERE image_id = ? AND tag <> ?", arguments: [id, tag]) ?? 0
+                    db, sql: "SELECT COUNT(*) FROM image_tags WHERE image_id = ? AND tag <> ?", arguments: [id, tag])
+                ?? 0
             guard count < Limits.tagsMax else {
                 throw ImageError.tooLarge("The limit of \(Limits.tagsMax) image tags is exceeded.")
             }
