@@ -79,7 +79,9 @@ package struct DaemonConfiguration: Sendable, Equatable {
     }
 
     /// The listeners that are switched on.
-    package var listeners: [ListenerSettings] { [identity, object, image, volume, iscsi] + (metrics.map { [$0] } ?? []) }
+    package var listeners: [ListenerSettings] {
+        [identity, object, image, volume, iscsi] + (metrics.map { [$0] } ?? [])
+    }
 
     /// Refuses what would put a password or a token on a wire that others can read, and addresses that the
     /// catalog can't publish.

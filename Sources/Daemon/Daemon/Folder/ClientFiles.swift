@@ -26,7 +26,8 @@ package struct ClientFiles: Sendable {
         package var region: String
         package var pid: Int32
         package init(
-            identity: String, object: String, image: String? = nil, volume: String? = nil, iscsi: String? = nil, metrics: String?,
+            identity: String, object: String, image: String? = nil, volume: String? = nil, iscsi: String? = nil,
+            metrics: String?,
             region: String, pid: Int32
         ) {
             self.identity = identity

@@ -1,7 +1,7 @@
 import ChunkVolumes
 private import Glibc
-import Images
 import ISCSI
+import Images
 import Logging
 private import NIOCore
 import Primitives
@@ -25,7 +25,8 @@ struct VolumePlane: Sendable {
 
     /// Starts the iSCSI target, then the service, which opens the attachments' targets again.
     static func open(
-        stores: Stores, control: ControlPlane, images: ImageService, configuration: DaemonConfiguration, portal: ListenerSettings,
+        stores: Stores, control: ControlPlane, images: ImageService, configuration: DaemonConfiguration,
+        portal: ListenerSettings,
         logger: Logger
     ) async throws -> VolumePlane {
         try stores.folder.makeFolder(ReservationFiles.folder)

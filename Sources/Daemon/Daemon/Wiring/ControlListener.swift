@@ -36,7 +36,8 @@ where Responder.Context == ControlContext {
 
     /// - Parameter takesStreams: whether bodies have no bound here, but have to make progress.
     init(
-        _ settings: ListenerSettings, responder: Responder, takesStreams: Bool = false, metrics: MetricsRegistry, logger: Logger
+        _ settings: ListenerSettings, responder: Responder, takesStreams: Bool = false, metrics: MetricsRegistry,
+        logger: Logger
     ) {
         name = settings.name
         description = "\(settings.name) listener"

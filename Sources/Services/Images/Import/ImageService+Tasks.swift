@@ -60,7 +60,7 @@ extension ImageService {
     package func tasks(of imageID: String, for asker: ImageAsker) async throws(ImageError) -> [ImageTask] {
         let now = now
         return try await read { db in
-            _ = try Self.readable(db, imageID, for: asker, "get_image")
+            _ = try Self.visible(db, imageID, for: asker)
             return try Row.fetchAll(
                 db,
                 sql: """

@@ -43,7 +43,7 @@ extension ImageService {
     }
 
     package func image(_ id: String, for asker: ImageAsker) async throws(ImageError) -> ImageDetail {
-        try await read { db in try ImageRows.detail(db, Self.readable(db, id, for: asker, "get_image")) }
+        try await read { db in try ImageRows.detail(db, Self.visible(db, id, for: asker)) }
     }
 
     /// Carries all changes out, in their order, or none.

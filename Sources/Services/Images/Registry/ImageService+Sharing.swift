@@ -89,7 +89,7 @@ extension ImageService {
     /// All members to the owner; to a member, itself.
     package func members(of id: String, for asker: ImageAsker) async throws(ImageError) -> [ImageMember] {
         try await read { db in
-            let image = try Self.readable(db, id, for: asker, "get_members")
+            let image = try Self.visible(db, id, for: asker)
             try Self.checkShared(image)
             let all = try Row.fetchAll(
                 db, sql: "SELECT * FROM image_members WHERE image_id = ? ORDER BY created_at, member",
@@ -105,7 +105,7 @@ extension ImageService {
     package func member(_ member: String, of id: String, for asker: ImageAsker) async throws(ImageError) -> ImageMember
     {
         try await read { db in
-            let image = try Self.readable(db, id, for: asker, "get_members")
+            let image = try Self.visible(db, id, for: asker)
             guard asker.isAdmin || image.owner == asker.projectID || asker.projectID == member,
                 let found = try Self.member(db, member, of: id)
             else { throw ImageError.notFound("\(member) not found in the member list of the image \(id).") }
