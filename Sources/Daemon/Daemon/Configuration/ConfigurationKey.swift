@@ -105,6 +105,12 @@ package struct ConfigurationKey: Sendable, Hashable {
             "image.require_format_match", .flag(true),
             "Refuse an image whose bytes are of another format than its record says. Images that reach outside themselves are refused in any case."
         ),
+        ConfigurationKey(
+            "image.web_download", .flag(false),
+            "Let users have images fetched from addresses that they name: public ones, ports 80 and 443 only."),
+        ConfigurationKey(
+            "image.web_download_hosts", .text(""),
+            "Further places that images are fetched from, `host:port` each with commas between, be they public or not."),
     ]
 
     private static let volumes: [ConfigurationKey] =

@@ -8,17 +8,25 @@ package struct ImageSettings: Sendable, Equatable {
     package var projectBytesMax: Int?
     package var projectImagesMax: Int?
     package var requiresFormatMatch: Bool
+    package var fetchesFromWeb: Bool
+    /// `host:port` each.
+    package var webHosts: Set<String>
 
     init(values: Values) throws(DaemonError) {
-        stores = try values.text("image.stores").split(separator: ",").map { name in
-            String(name.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
-        }
+        stores = try values.text("image.stores").split(separator: ",").map { Self.trimmed($0) }
         sizeMax = try values.number("image.size_max")
         let bytes = try values.number("image.project_bytes_max")
         projectBytesMax = bytes < 0 ? nil : bytes
         let images = try values.number("image.project_images_max")
         projectImagesMax = images < 0 ? nil : images
         requiresFormatMatch = try values.flag("image.require_format_match")
+        fetchesFromWeb = try values.flag("image.web_download")
+        webHosts = Set(try values.text("image.web_download_hosts").split(separator: ",").map { Self.trimmed($0) })
+        for host in webHosts where WebAddress("http://\(host)/")?.authority != host {
+            throw DaemonError(
+                "image.web_download_hosts names \"\(host)\".",
+                remedy: "Give host:port, such as mirror.example.org:8080.")
+        }
         let names = Set(stores)
         guard !stores.isEmpty, names.count == stores.count,
             stores.allSatisfy({ name in
@@ -37,6 +45,10 @@ package struct ImageSettings: Sendable, Equatable {
         }
     }
 
+    private static func trimmed(_ text: Substring) -> String {
+        String(text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    }
+
     func service(region: String) -> ImageConfiguration {
         var service = ImageConfiguration.standard()
         service.region = region
@@ -45,7 +57,9 @@ package struct ImageSettings: Sendable, Equatable {
         service.projectBytesMax = projectBytesMax.map(Int64.init)
         service.projectImagesMax = projectImagesMax
         service.requiresFormatMatch = requiresFormatMatch
-        service.importMethods = ["glance-direct", "glance-download"] + (stores.count > 1 ? ["copy-image"] : [])
+        service.importMethods =
+            ["glance-direct", "glance-download"]
+            + (fetchesFromWeb ? ["web-download"] : []) + (stores.count > 1 ? ["copy-image"] : [])
         return service
     }
 }

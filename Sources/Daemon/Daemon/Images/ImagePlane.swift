@@ -1,6 +1,7 @@
 import Images
 import Logging
 private import NIOCore
+private import NIOPosix
 import Primitives
 import ServiceLifecycle
 
@@ -20,7 +21,14 @@ struct ImagePlane: Sendable {
         var settings = configuration.images.service(region: configuration.region)
         settings.cores = System.coreCount
         settings.onFault = { line in logger.error("image service", metadata: ["error": "\(line)"]) }
-        let service = ImageService(records: control.records, store: images, web: NoWeb(), configuration: settings)
+        let service = ImageService(
+            records: control.records, store: images,
+            web: configuration.images.fetchesFromWeb
+                ? WebFetcher(
+                    exceptions: configuration.images.webHosts, group: MultiThreadedEventLoopGroup.singleton)
+                    as any WebSource
+                : NoWeb(),
+            configuration: settings)
         do {
             try await Blocking.run("images") { try images.removeUnfinished() }
             try await service.start()
