@@ -223,7 +223,7 @@ if !withoutFaces {
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
-            name: "ImagesTests", dependencies: ["Images", "Primitives", "Records", grdb], swiftSettings: bytes),
+            name: "ImagesTests", dependencies: ["Images", "Primitives", "Records", crypto, grdb], swiftSettings: bytes),
         .testTarget(
             name: "ImageAPITests",
             dependencies: [

@@ -481,7 +481,12 @@ extension ChunkStore {
         for submission in group { submission.hold?.release() }
         // As a rule all of one connection.
         if let sink = group.first?.sink, group.allSatisfy({ $0.sink === sink }) {
-            return sink.wake(group.map { submission in { submission.completion(result) } })
+            // Nothing of the payload waits for the sink's thread.
+            return sink.wake(
+                group.map { submission in
+                    let completion = submission.completion
+                    return { completion(result) }
+                })
         }
         var sinks: [(sink: any CompletionSink, completions: [@Sendable () -> Void])] = []
         for submission in group {

@@ -89,6 +89,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
         for listener in listeners {
             try listener.check(publicHost: publicHost)
         }
+        try images.check()
         let fixed = listeners.filter { $0.port != 0 }
         for (index, one) in fixed.enumerated() {
             for other in fixed[(index + 1)...] where one.port == other.port && one.host == other.host {

@@ -22,11 +22,6 @@ package struct ImageSettings: Sendable, Equatable {
         requiresFormatMatch = try values.flag("image.require_format_match")
         fetchesFromWeb = try values.flag("image.web_download")
         webHosts = Set(try values.text("image.web_download_hosts").split(separator: ",").map { Self.trimmed($0) })
-        for host in webHosts where WebAddress("http://\(host)/")?.authority != host {
-            throw DaemonError(
-                "image.web_download_hosts names \"\(host)\".",
-                remedy: "Give host:port, such as mirror.example.org:8080.")
-        }
         let names = Set(stores)
         guard !stores.isEmpty, names.count == stores.count,
             stores.allSatisfy({ name in
@@ -42,6 +37,15 @@ package struct ImageSettings: Sendable, Equatable {
             throw DaemonError(
                 "image.stores is \"\(stores.joined(separator: ","))\".",
                 remedy: "Give names with commas between, each once: up to 64 letters, digits, dashes and underscores.")
+        }
+    }
+
+    /// Refuses what is no `host:port`.
+    func check() throws(DaemonError) {
+        for host in webHosts where WebAddress("http://\(host)/")?.authority != host {
+            throw DaemonError(
+                "image.web_download_hosts names \"\(host)\".",
+                remedy: "Give host:port, such as mirror.example.org:8080.")
         }
     }
 
