@@ -44,6 +44,7 @@ var targets: [Target] = [
     .systemLibrary(name: "CLZ4", path: "Sources/System/CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .systemLibrary(name: "CSQLite", path: "Sources/System/CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CZlib", path: "Sources/System/CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", path: "Sources/System/CZstd", providers: [.apt(["libzstd-dev"])]),
     .target(
         name: "CXXHash", path: "Sources/System/CXXHash",
         // Optimised in debug builds too: every byte of every test passes through it.
@@ -52,7 +53,7 @@ var targets: [Target] = [
     .target(name: "CLinux", path: "Sources/System/CLinux"),
     .target(name: "Primitives", dependencies: ["CLinux"], path: "Sources/System/Primitives", swiftSettings: bytes),
     .target(
-        name: "Codecs", dependencies: ["CCRC32", "CLZ4", "CXXHash", "CZlib", "Primitives", crypto],
+        name: "Codecs", dependencies: ["CCRC32", "CLZ4", "CXXHash", "CZlib", "CZstd", "Primitives", crypto],
         path: "Sources/System/Codecs", swiftSettings: bytes),
     .target(name: "Disks", dependencies: ["CLinux", "Primitives"], path: "Sources/System/Disks", swiftSettings: bytes),
 
@@ -76,6 +77,8 @@ var targets: [Target] = [
         name: "ISCSI", dependencies: ["BlockDevices", "CLinux", "Codecs", "Primitives", "SCSI", crypto],
         path: "Sources/Block/ISCSI", swiftSettings: bytes),
     .target(
+        name: "ImageFormats", dependencies: ["Codecs"], path: "Sources/Block/ImageFormats", swiftSettings: bytes),
+    .target(
         name: "VolumeDrivers", dependencies: ["Primitives"], path: "Sources/Block/VolumeDrivers", swiftSettings: strict),
     .target(
         name: "ChunkVolumes", dependencies: ["BlockDevices", "Chunks", "Primitives", "VolumeDrivers"],
@@ -86,7 +89,7 @@ var targets: [Target] = [
         name: "Volumes", dependencies: ["Primitives", "Records", "VolumeDrivers", crypto, grdb],
         path: "Sources/Services/Volumes", swiftSettings: strict),
     .target(
-        name: "Images", dependencies: ["Codecs", "Primitives", "Records", crypto, grdb],
+        name: "Images", dependencies: ["Codecs", "ImageFormats", "Primitives", "Records", crypto, grdb],
         path: "Sources/Services/Images", swiftSettings: strict),
     .target(
         name: "Identity", dependencies: ["Records", "Primitives", "Codecs", crypto, cryptoExtras, grdb],
@@ -101,6 +104,7 @@ var targets: [Target] = [
     .testTarget(name: "DisksTests", dependencies: ["Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "ChunksTests", dependencies: ["Chunks", "Codecs", "Disks", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "RingsTests", dependencies: ["Rings", "Codecs", "Primitives", crypto], swiftSettings: bytes),
+    .testTarget(name: "ImageFormatsTests", dependencies: ["CZlib", "ImageFormats"], swiftSettings: bytes),
     .testTarget(
         name: "BlockDevicesTests", dependencies: ["BlockDevices", "Primitives"], swiftSettings: bytes),
     .testTarget(name: "SCSITests", dependencies: ["BlockDevices", "Primitives", "SCSI"], swiftSettings: bytes),

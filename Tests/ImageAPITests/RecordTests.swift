@@ -20,7 +20,7 @@ import Testing
 
     @Test("a new image is queued, says where it is and how it may be imported")
     func create() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let answer = try await send("POST", "/images", #"{"name":"a","tags":["x","x"],"os_type":"linux"}"#)
             #expect(answer.status == 201)
             #expect(answer["status"] == .string("queued"))
@@ -47,7 +47,7 @@ import Testing
             (#"{"tags":["\#(String(repeating: "t", count: 256))"]}"#, 400),
         ])
     func refusals(body: String, status: Int) async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             #expect(try await send("POST", "/images", body.isEmpty ? nil : body).status == status)
             #expect(try await send("GET", "/images")["images"] == .array([]))
         }
@@ -55,7 +55,7 @@ import Testing
 
     @Test("more properties or tags than an image may have are too many (413)")
     func counts() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let properties = (0..<129).map { #""p\#($0)":"v""# }.joined(separator: ",")
             #expect(try await send("POST", "/images", "{\(properties)}").status == 413)
             let tags = (0..<129).map { #""t\#($0)""# }.joined(separator: ",")
@@ -65,7 +65,7 @@ import Testing
 
     @Test("an id may be chosen once")
     func ids() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let id = "11111111-2222-3333-4444-555555555555"
             #expect(try await send("POST", "/images", #"{"id":"\#(id)"}"#).status == 201)
             #expect(try await send("POST", "/images", #"{"id":"\#(id)"}"#).status == 409)
@@ -77,7 +77,7 @@ import Testing
 
     @Test("a patch speaks either draft, and no other type")
     func patches() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let id = try await made(send)
             let path = "/images/\(id)"
             #expect(try await send("PATCH", path, "[]").status == 415)
@@ -115,7 +115,7 @@ import Testing
             (#"[{"op":"replace","path":"/name","value":"b"},{"op":"remove","path":"/nothing"}]"#, 409),
         ])
     func badPatches(body: String, status: Int) async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let id = try await made(send)
             #expect(try await send("PATCH", "/images/\(id)", body, headers: Self.patch).status == status)
             #expect(try await send("GET", "/images/\(id)")["name"] == .string("a"))
@@ -124,7 +124,7 @@ import Testing
 
     @Test("bytes go in once, and come out whole or in part")
     func data() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let id = try await made(send)
             let file = "/images/\(id)/file"
             #expect(try await send("GET", file).status == 204)
@@ -156,7 +156,7 @@ import Testing
 
     @Test("an upload needs both formats, and what was announced")
     func uploadRefusals() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let bare = try await made(send, #"{"name":"bare"}"#)
             #expect(try await send("PUT", "/images/\(bare)/file", "x", headers: Self.octets).status == 400)
             let id = try await made(send)
@@ -174,7 +174,7 @@ import Testing
 
     @Test("what can't be seen is not there; what can be seen but not changed is forbidden")
     func others() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let mine = try await made(send, #"{"visibility":"private"}"#)
             for method in ["GET", "DELETE"] {
                 #expect(try await send(method, "/images/\(mine)", as: "bob").status == 404)
@@ -194,7 +194,7 @@ import Testing
 
     @Test("a listing filters, sorts and pages, and refuses what it does not know how to")
     func list() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             for number in 0..<5 {
                 _ = try await made(send, #"{"name":"n\#(number % 2)","tags":["t\#(number)"],"k":"v\#(number % 2)"}"#)
             }
@@ -226,7 +226,7 @@ import Testing
 
     @Test("an error is a page, or JSON for whoever asks for it")
     func errors() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let page = try await send("GET", "/images/x")
             #expect(page.header("Content-Type")?.hasPrefix("text/html") == true)
             #expect(page.text.contains("<h1>404 Not Found</h1>"))
@@ -241,7 +241,7 @@ import Testing
 
     @Test("members are invited by the owner, and answer for themselves")
     func members() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let id = try await made(send)
             let members = "/images/\(id)/members"
             #expect(try await send("POST", members, #"{"member":""}"#).status == 400)
@@ -262,7 +262,7 @@ import Testing
 
     @Test("an import says at once what it can't do")
     func imports() async throws {
-        try await ImageHarness().run { send in
+        try await ImageHarness().run { send async throws in
             let id = try await made(send)
             let path = "/images/\(id)/import"
             for (body, status) in [

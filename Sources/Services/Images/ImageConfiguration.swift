@@ -24,6 +24,8 @@ package struct ImageConfiguration: Sendable {
     package var cores = 2
     /// Takes a line for each failure behind the scenes, for operators.
     package var onFault: @Sendable (String) -> Void = { _ in }
+    /// Takes a line for what goes on behind requests and takes long.
+    package var onNotice: @Sendable (String) -> Void = { _ in }
     /// Unix seconds.
     package var now: @Sendable () -> Int64
     /// That many bytes from the system's CSPRNG.

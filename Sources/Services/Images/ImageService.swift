@@ -14,6 +14,11 @@ package final class ImageService: Sendable {
     let dataThreads: WorkThreads
     let uploads = PosixLocked(0)
     let work = BackgroundWork()
+    /// For reading disks out of images, which takes long: few at a time.
+    let conversionThreads = WorkThreads(
+        name: "image-disk", count: Limits.conversionsMax, queueMax: Limits.tasksMax)
+    /// Who waits for the disk of which bytes.
+    let conversions = PosixLocked<[String: [CheckedContinuation<Result<String, ImageError>, Never>]]>([:])
 
     /// - Parameter records: opened with `ImageService.migrations` among its migrations.
     package init(records: RecordStore, store: any ImageStore, web: any WebSource, configuration: ImageConfiguration) {
@@ -30,6 +35,7 @@ package final class ImageService: Sendable {
     /// Ends the threads after what they have. The record store stays open: it is the daemon's.
     package func stop() {
         work.finish()
+        conversionThreads.stop()
         dataThreads.stop()
         records.stop()
     }

@@ -24,6 +24,8 @@ package enum Limits {
     package static let uploadsMax = 64
     /// Imports and conversions under way; a further one is refused (503).
     package static let tasksMax = 64
+    /// Disks that are read out of images at a time.
+    package static let conversionsMax = 2
     /// Steps of uploads and downloads that may wait for a thread: what `uploadsMax` and as many downloads can have.
     package static let dataQueueMax = 4_096
     /// One read of an image's bytes.

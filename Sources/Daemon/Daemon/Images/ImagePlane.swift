@@ -20,6 +20,7 @@ struct ImagePlane: Sendable {
         let images = ChunkImages(store: stores.store, threads: ioThreads)
         var settings = configuration.images.service(region: configuration.region)
         settings.cores = System.coreCount
+        settings.onNotice = { line in logger.info("image service", metadata: ["notice": "\(line)"]) }
         settings.onFault = { line in logger.error("image service", metadata: ["error": "\(line)"]) }
         let service = ImageService(
             records: control.records, store: images,

@@ -46,7 +46,7 @@ extension ImageService {
             throw .unsupported("No disk can be made from an image in a container.")
         }
         if Self.plainFormats.contains(format) { return key }
-        return try await converted(key, format)
+        return try await disk(of: key, byteCount: image.size ?? 0, format)
     }
 
     /// Makes an image of bytes that are there already, and hashes them behind the answer: `saving` until then.
@@ -116,10 +116,6 @@ extension ImageService {
             }
         }
         await emptyTrash()
-    }
-
-    private func converted(_ key: String, _ format: String) async throws(ImageError) -> String {
-        throw .unsupported("No disk can be made from an image of the format '\(format)' here.")
     }
 }
 

@@ -286,6 +286,12 @@ extension ImageService {
                     try ImageRows.removeProperty(db, image.id, name)
                 }
             }
+            // Disks that were being read out of images begin anew.
+            try db.execute(
+                sql:
+                    "INSERT OR IGNORE INTO image_trash (key) SELECT disk_key FROM image_disks WHERE virtual_size IS NULL"
+            )
+            try db.execute(sql: "DELETE FROM image_disks WHERE virtual_size IS NULL")
             try db.execute(
                 sql: """
                     UPDATE image_tasks SET status = 'failure', message = 'The daemon ended before the task did.',

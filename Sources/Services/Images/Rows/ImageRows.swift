@@ -132,6 +132,13 @@ enum ImageRows {
         let users = try Int.fetchOne(
             db, sql: "SELECT COUNT(*) FROM images WHERE data_key = ? OR staged_key = ?", arguments: [key, key])
         guard users == 0 else { return }
+        // The disk that was read out of them goes with them; one that is being read out is its reader's to remove.
+        try db.execute(
+            sql: """
+                INSERT OR IGNORE INTO image_trash (key)
+                SELECT disk_key FROM image_disks WHERE data_key = ? AND virtual_size IS NOT NULL
+                """, arguments: [key])
+        try db.execute(sql: "DELETE FROM image_disks WHERE data_key = ?", arguments: [key])
         try db.execute(sql: "INSERT OR IGNORE INTO image_trash (key) VALUES (?)", arguments: [key])
     }
 }

@@ -69,6 +69,10 @@ extension ImageService {
             hash_value TEXT NOT NULL,
             virtual_size INTEGER,
             refusal TEXT) WITHOUT ROWID;
+        CREATE TABLE image_disks (
+            data_key TEXT NOT NULL PRIMARY KEY,
+            disk_key TEXT NOT NULL,
+            virtual_size INTEGER) WITHOUT ROWID;
         CREATE TABLE image_trash (
             key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;
         """
