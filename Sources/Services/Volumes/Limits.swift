@@ -29,6 +29,22 @@ package enum Limits {
     package static let connectorFieldMax = 1_024
     /// Fields of a connector.
     package static let connectorFieldsMax = 64
+    /// Backups and restores that are carried out at a time; further ones wait.
+    package static let backupsAtOnceMax = 2
+    /// Bytes of one object of a backup; twice that, and so on, where there would be too many of them.
+    static let backupObjectBytes: UInt64 = 32 << 20
+    static let backupObjectsMax: UInt64 = 65_536
+    /// Bytes without changes that are stored rather than told apart; more where there would be too many extents.
+    static let backupGapBytes: UInt64 = 64 << 10
+    static let backupExtentsMax: UInt64 = 1 << 20
+    /// Of a backup's metadata object.
+    static let backupManifestBytesMax = 128 << 20
+    /// Incremental backups that build on one another, the full one included.
+    package static let backupChainMax = 256
+    /// Bytes of a container's name.
+    package static let backupContainerMax = 255
+    /// Names of objects in one page of a backup store's listing.
+    package static let backupNamesPageMax = 1_000
     /// Volumes or snapshots without a row that are remembered.
     package static let quarantineMax = 100_000
 }

@@ -44,7 +44,10 @@ extension VolumeService {
 
     /// The parts of this service by the names that operators' tools know.
     static func parts(_ configuration: VolumeConfiguration) -> [(binary: String, host: String)] {
-        [("cinder-scheduler", configuration.host), ("cinder-volume", configuration.backendHost)]
+        [
+            (backupBinary, configuration.host), ("cinder-scheduler", configuration.host),
+            ("cinder-volume", configuration.backendHost),
+        ]
     }
 
     static func isDisabled(_ db: Database, _ configuration: VolumeConfiguration) throws -> Bool {
