@@ -200,7 +200,10 @@ if !withoutFaces {
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
-            name: "VolumesTests", dependencies: ["Primitives", "Records", "VolumeDrivers", "Volumes"],
+            name: "VolumesTests",
+            dependencies: [
+                "BlockDevices", "ChunkVolumes", "Chunks", "Disks", "Primitives", "Records", "VolumeDrivers", "Volumes",
+            ],
             swiftSettings: bytes),
         .testTarget(
             name: "VolumeAPITests",

@@ -14,8 +14,11 @@ extension Routes {
             try await h.listBackups(c, isDetailed: true)
         },
         Route(.post, "backups/import_record", .admin, "backup:backup-import") { h, c async throws(VolumeError) in
-            let detail = try await h.volumes.importBackup(try h.backupRecord(c), for: c.asker)
-            return Reply(.created, .of(["backup": Views(c).summary(detail, showsMetadata: false)]))
+            try await h.importBackup(c)
+        },
+        // Where the newer SDK (openstacksdk 4) sends what it means to import.
+        Route(.post, "backups/export_record", .admin, "backup:backup-import") { h, c async throws(VolumeError) in
+            try await h.importBackup(c)
         },
         Route(.get, "backups/*", .reader, "backup:get") { h, c async throws(VolumeError) in
             let detail = try await h.volumes.backup(c.arguments[0], for: c.asker)
@@ -134,8 +137,13 @@ extension Handlers {
             ]))
     }
 
+    func importBackup(_ call: Call) async throws(VolumeError) -> Reply {
+        let detail = try await volumes.importBackup(try backupRecord(call), for: call.asker)
+        return Reply(.created, .of(["backup": Views(call).summary(detail, showsMetadata: false)]))
+    }
+
     /// A record as `export_record` gave it, perhaps under another id.
-    func backupRecord(_ call: Call) throws(VolumeError) -> BackupRecord {
+    private func backupRecord(_ call: Call) throws(VolumeError) -> BackupRecord {
         let fields = try call.fields("backup-record").only(["backup_service", "backup_url"])
         let driver = try fields.requiredText("backup_service")
         let url = try fields.requiredText("backup_url", max: FaceLimits.bodyBytesMax)

@@ -273,8 +273,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
     }
 
     /// On a thread that may block.
-    func run<T: Sendable>(_ body: @escaping @Sendable () throws(LayerError) -> T) async throws(DriverError) -> T
-    {
+    func run<T: Sendable>(_ body: @escaping @Sendable () throws(LayerError) -> T) async throws(DriverError) -> T {
         let result: Result<T, DriverError> = await withCheckedContinuation { continuation in
             let isAdmitted = changeThreads.run {
                 do throws(LayerError) {

@@ -82,7 +82,8 @@ extension MemoryVolumes {
             try await driver.around(.fill(id)) { state throws(DriverError) in
                 guard var content = state.volumes[id] else { throw .absent(id) }
                 let unit = UInt64(content.blockBytes)
-                guard range.lowerBound % unit == 0, range.upperBound % unit == 0, range.upperBound <= content.bytes else {
+                guard range.lowerBound % unit == 0, range.upperBound % unit == 0, range.upperBound <= content.bytes
+                else {
                     throw .invalid("\(range) is not of \(id)")
                 }
                 content.blocks = content.blocks.filter { !range.contains($0.key * unit) }

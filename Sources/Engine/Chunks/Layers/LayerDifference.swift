@@ -51,7 +51,8 @@ package final class LayerDifference: Sendable {
         func found(_ leaf: UInt32) { if range.contains(leaf), leaf < first ?? .max { first = leaf } }
         for layer in layers {
             let page = try store.indexRange(
-                from: Self.key(layer, range.lowerBound), to: Self.key(layer, range.upperBound), reverse: false, limit: 1)
+                from: Self.key(layer, range.lowerBound), to: Self.key(layer, range.upperBound), reverse: false, limit: 1
+            )
             if let row = page.rows.first { found(Self.leaf(row.key)) }
             for change in changes[layer] ?? [] {
                 for leaf in change.patches.keys { found(leaf) }

@@ -22,14 +22,14 @@ struct BackupPacker {
     /// Asked before every piece: what it throws ends the backup.
     let check: @Sendable () throws(DriverError) -> Void
     private let objectBytes: UInt64
-    private let gapBytes: UInt64
+    private var extentCount = 0
     private var pending: Range<UInt64>?
     private var open: Open?
     private(set) var objects: [BackupManifest.Object] = []
     private(set) var zeros: [Range<UInt64>] = []
 
     init(
-        image: any VolumeImage, store: any BackupStore, place: BackupPlace, prefix: String,
+        image: any VolumeImage, store: any BackupStore, place: BackupPlace, prefix: String, objectBytes: UInt64,
         check: @escaping @Sendable () throws(DriverError) -> Void
     ) {
         self.image = image
@@ -37,11 +37,10 @@ struct BackupPacker {
         self.place = place
         self.prefix = prefix
         self.check = check
-        // So that the list of objects, and that of extents, are bounded whatever the size and however it was written to.
-        var objectBytes = Limits.backupObjectBytes
+        // So that their list is bounded whatever the size.
+        var objectBytes = objectBytes
         while image.bytes / objectBytes > Limits.backupObjectsMax { objectBytes *= 2 }
         self.objectBytes = objectBytes
-        gapBytes = max(Limits.backupGapBytes, image.bytes / Limits.backupExtentsMax)
     }
 
     mutating func add(_ run: ImageChanges.Run) async throws(DriverError) {
@@ -49,8 +48,7 @@ struct BackupPacker {
             if let last = zeros.last, last.upperBound == run.range.lowerBound {
                 zeros[zeros.count - 1] = last.lowerBound..<run.range.upperBound
             } else {
-                // As many as there may be extents: beyond that they are stored like data.
-                guard zeros.count < Int(Limits.backupExtentsMax) else {
+                guard zeros.count < Limits.backupZerosMax else {
                     return try await add(ImageChanges.Run(run.range, isZero: false))
                 }
                 zeros.append(run.range)
@@ -58,6 +56,7 @@ struct BackupPacker {
             return
         }
         if let before = pending {
+            let gapBytes = Limits.backupGapBytes << UInt64(extentCount / Limits.backupExtentsPerGap)
             if run.range.lowerBound - before.upperBound <= gapBytes {
                 pending = before.lowerBound..<run.range.upperBound
                 return
@@ -66,6 +65,7 @@ struct BackupPacker {
             try await store(before)
         }
         pending = run.range
+        extentCount += 1
     }
 
     /// The last object is durable when this returns.

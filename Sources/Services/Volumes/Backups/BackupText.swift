@@ -1,6 +1,6 @@
 /// JSON as backups' metadata objects have it, read and written here since the service knows no face: nothing that is not
-/// in RFC 8259, bounded in depth, linear in the length of the text.
-indirect enum BackupText: Sendable, Equatable {
+/// in RFC 8259, bounded in depth and in values, linear in the length of the text.
+enum BackupText: Sendable, Equatable {
     case null
     case bool(Bool)
     case number(Int64)
@@ -72,7 +72,7 @@ indirect enum BackupText: Sendable, Equatable {
 
     // MARK: Reading.
 
-    /// nil for what is no JSON, has a number that is no whole one of 64 bits, or nests too deep.
+    /// nil for what is no JSON, has a number that is no whole one of 64 bits, nests too deep or has too many values.
     init?(_ bytes: [UInt8]) {
         var reader = Reader(bytes: bytes)
         guard let value = reader.value(0), reader.isAtEnd() else { return nil }
@@ -82,6 +82,7 @@ indirect enum BackupText: Sendable, Equatable {
     private struct Reader {
         let bytes: [UInt8]
         var at = 0
+        var valuesLeft = Limits.backupManifestValuesMax
 
         mutating func isAtEnd() -> Bool {
             skip()
@@ -109,7 +110,8 @@ indirect enum BackupText: Sendable, Equatable {
         }
 
         mutating func value(_ depth: Int) -> BackupText? {
-            guard depth < depthMax else { return nil }
+            guard depth < depthMax, valuesLeft > 0 else { return nil }
+            valuesLeft -= 1
             skip()
             guard at < bytes.count else { return nil }
             switch bytes[at] {

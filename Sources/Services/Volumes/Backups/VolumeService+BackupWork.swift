@@ -29,6 +29,7 @@ extension VolumeService {
         let opened = try await open(source, since: plan.parent)
         var packer = BackupPacker(
             image: opened.image, store: backups, place: backup.place, prefix: backup.prefix,
+            objectBytes: configuration.backupObjectBytes,
             check: { [self] () throws(DriverError) in try checkNotStopping() })
         do throws(DriverError) {
             if let parent = plan.parent, !opened.isDifference {
