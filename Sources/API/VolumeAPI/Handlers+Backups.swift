@@ -16,10 +16,6 @@ extension Routes {
         Route(.post, "backups/import_record", .admin, "backup:backup-import") { h, c async throws(VolumeError) in
             try await h.importBackup(c)
         },
-        // Where the newer SDK (openstacksdk 4) sends what it means to import.
-        Route(.post, "backups/export_record", .admin, "backup:backup-import") { h, c async throws(VolumeError) in
-            try await h.importBackup(c)
-        },
         Route(.get, "backups/*", .reader, "backup:get") { h, c async throws(VolumeError) in
             let detail = try await h.volumes.backup(c.arguments[0], for: c.asker)
             return .ok(.of(["backup": Views(c).backup(detail)]))
