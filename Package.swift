@@ -224,7 +224,8 @@ if !withoutFaces {
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI", "Volumes", logging,
+                "Chunks", "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI",
+                "VolumeDrivers", "Volumes", logging,
                 nioEmbedded,
                 httpTypes,
                 httpParts,

@@ -194,6 +194,23 @@ extension Fixture {
         #expect(try await fixture.status(volume.id) == .inUse)
     }
 
+    @Test func theLastSnapshotsAreLeftToUsers() async throws {
+        let driver = MemoryVolumes(snapshotsMax: Limits.backupSnapshotsLeftMin - 1)
+        let fixture = try await Fixture(driver: driver)
+        let volume = try await fixture.volume()
+        fixture.write(volume.id, [7: 1])
+        let full = try await fixture.backup(volume.id)
+        #expect(full.status == .available && driver.snapshotIDs(of: volume.id).isEmpty)
+        fixture.write(volume.id, [9: 2])
+        let next = try await fixture.backup(volume.id) { $0.isIncremental = true }
+        let copy = try await fixture.restored(next.id)
+        #expect([7, 9].map { fixture.first(copy.id, $0) } == [1, 2])
+        // A host may write to it: only a snapshot shows one moment.
+        _ = try await fixture.attached(volume.id)
+        #expect(try await fixture.backup(volume.id) { $0.allowsInUse = true }.status == .available)
+        #expect(driver.snapshotIDs(of: volume.id).count == 1)
+    }
+
     @Test func whatCannotBeBackedUpIsRefusedAndNothingChanges() async throws {
         let fixture = try await Fixture()
         let volume = try await fixture.volume()

@@ -183,6 +183,9 @@ func checkVolumeImages(
     #expect(try await first(new, far) == 0)
     #expect(try await runs(driver.openImage(.snapshot(s, of: a), since: s)).isEmpty)
 
+    #expect(try await driver.snapshotsLeft(of: a) > 0)
+    #expect(await fails { () async throws(DriverError) in _ = try await driver.openFilling(u) } != nil)
+
     // The volume itself, since its latest snapshot.
     let live = try await runs(driver.openImage(.volume(a), since: t))
     #expect(isChanged(live, 9 * mebibyte) && !isChanged(live, 0))

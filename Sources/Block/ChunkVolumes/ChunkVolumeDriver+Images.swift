@@ -3,6 +3,13 @@ import Primitives
 package import VolumeDrivers
 
 extension ChunkVolumeDriver {
+    /// Each leaves a layer below the volume, which stays when the snapshot goes.
+    package func snapshotsLeft(of volume: String) async throws(DriverError) -> Int {
+        try await run { [store] () throws(LayerError) in
+            Limits.layerDepthMax - Int(try store.layer(of: Self.volumeName(volume)).depth)
+        }
+    }
+
     package func openImage(_ source: CloneSource, since base: String?) async throws(DriverError) -> any VolumeImage {
         let (name, owner): (Bytes, String) =
             switch source {

@@ -1,6 +1,8 @@
 import Synchronization
 
 extension MemoryVolumes {
+    package func snapshotsLeft(of volume: String) async throws(DriverError) -> Int { snapshotsMax }
+
     package func openImage(_ source: CloneSource, since base: String?) async throws(DriverError) -> any VolumeImage {
         let (name, owner): (String, String) =
             switch source {

@@ -37,14 +37,17 @@ package final class MemoryVolumes: VolumeDriver {
 
     let state = Mutex(State())
     private let totalBytes: UInt64
+    /// What `snapshotsLeft` says.
+    let snapshotsMax: Int
 
     package init(
-        totalBytes: UInt64 = 1 << 40,
+        totalBytes: UInt64 = 1 << 40, snapshotsMax: Int = .max,
         traits: DriverTraits = DriverTraits(
             name: "memory", version: "1.0", vendor: "Apus", storageProtocol: "iSCSI", isThin: true,
             supportsMultiattach: true, snapshotsTogether: true, discards: true, blockSizes: [512, 4096])
     ) {
         self.totalBytes = totalBytes
+        self.snapshotsMax = snapshotsMax
         self.traits = traits
     }
 

@@ -42,6 +42,8 @@ package enum Limits {
     /// Of a backup's metadata object, and values in it: users may write to their containers.
     static let backupManifestBytesMax = 32 << 20
     static let backupManifestValuesMax = 2_500_000
+    /// Snapshots that backups leave to a volume's users: below it none is made where there is another way.
+    static let backupSnapshotsLeftMin = 128
     /// Incremental backups that build on one another, the full one included.
     package static let backupChainMax = 256
     /// Bytes of a container's name.

@@ -1,5 +1,4 @@
 import Chunks
-import Logging
 private import NIOCore
 import Objects
 import Primitives
@@ -20,17 +19,14 @@ struct ObjectBackups: BackupStore {
 
     private static let queueMax = 1_024
 
-    init(stores: Stores, logger: Logger) {
+    /// - Parameters:
+    ///   - store: as for `ObjectService`.
+    ///   - clock: of all who write to the store.
+    init(store: @escaping @Sendable (ObjectPath) -> ChunkStore, clock: TimestampClock) {
         threads = WorkThreads(name: "backup", count: 2 * System.coreCount, queueMax: Self.queueMax)
-        let (placement, store) = (stores.placement, stores.store)
         let configuration = ObjectServiceConfiguration()
         accountPrefix = configuration.resellerPrefix
-        service = ObjectService(
-            configuration: configuration,
-            store: { path in
-                precondition(placement.isLocal(path), "the ring was checked to have no other device")
-                return store
-            }, clock: stores.clock, workThreads: threads)
+        service = ObjectService(configuration: configuration, store: store, clock: clock, workThreads: threads)
         let itself = Caller.Named(id: "volume-backups", name: "volume-backups")
         requester = Requester(
             caller: Caller(

@@ -63,7 +63,12 @@ struct VolumePlane: Sendable {
         exports.serve(by: server)
         var service = configuration.volumes.service(systemName: hostName())
         service.onFault = { line in logger.error("volume driver", metadata: ["error": "\(line)"]) }
-        let backups = ObjectBackups(stores: stores, logger: logger)
+        let (placement, store) = (stores.placement, stores.store)
+        let backups = ObjectBackups(
+            store: { path in
+                precondition(placement.isLocal(path), "the ring was checked to have no other device")
+                return store
+            }, clock: stores.clock)
         let volumes = VolumeService(
             records: control.records, driver: driver, exporter: exports, images: NoImages(), backups: backups,
             configuration: service)

@@ -60,13 +60,13 @@ extension VolumeService {
     /// Backups' own snapshots that no backup names are of no use to anybody: a later backup would be compared with them
     /// only if its row said so. They are deleted, since they would keep their volume from being.
     private func sweepBases(_ inventory: Inventory) async throws(VolumeError) {
+        let owners = Dictionary(
+            inventory.volumes.map { ($0.reference, $0.id) }, uniquingKeysWith: { first, _ in first })
         for snapshot in inventory.snapshots {
             guard let id = snapshot.id, let backup = BackupBase.backup(of: id), !operations.isHeld(backup) else {
                 continue
             }
-            guard let owner = inventory.volumes.first(where: { $0.reference == snapshot.volumeReference })?.id else {
-                continue
-            }
+            guard case .some(.some(let owner)) = owners[snapshot.volumeReference] else { continue }
             let isNamed = try await settle { db in try BackupRows.find(db, backup)?.baseVolumeID == owner }
             guard !isNamed, !operations.isHeld(backup), !operations.isHeld(owner) else { continue }
             do throws(DriverError) {

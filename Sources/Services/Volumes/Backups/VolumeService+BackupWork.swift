@@ -55,13 +55,18 @@ extension VolumeService {
         return manifest
     }
 
-    /// The user's snapshot, or one of the backup's own. Where a driver makes no further snapshot of a volume, one that
-    /// is at rest is read as it is: its state keeps everybody from writing to it.
+    /// The user's snapshot, or one of the backup's own. Where a driver makes no further snapshot of a volume, or only so
+    /// many that they are better left to its users, a volume at rest is read as it is: its state keeps everybody from
+    /// writing to it. The next backup is then compared by hashes.
     private func source(of plan: BackupPlan) async throws(DriverError) -> CloneSource {
         let backup = plan.backup
         if let snapshot = backup.snapshotID { return .snapshot(snapshot, of: backup.volumeID) }
         let base = BackupBase.id(of: backup.id)
         do throws(DriverError) {
+            if plan.isAtRest {
+                let left = try await driver.snapshotsLeft(of: backup.volumeID)
+                guard left >= Limits.backupSnapshotsLeftMin else { return .volume(backup.volumeID) }
+            }
             try await driver.snapshot([SnapshotCut(id: base, volume: backup.volumeID)])
             return .snapshot(base, of: backup.volumeID)
         } catch {

@@ -179,15 +179,18 @@ extension VolumeService {
             imageProperties: try Facts.read(db, volume.id, .image), origin: origin)
     }
 
-    /// A volume that its hosts encrypt is of no use under a type that says nothing of it; any other takes the default.
+    /// A volume that its hosts encrypt is of no use under a type that says nothing of it, nor one with larger blocks under
+    /// a type with smaller ones; any other takes the default.
     private func source(_ db: Database, backup id: String, _ asker: Asker) throws -> Source {
         let backup = try BackupRows.find(db, id, for: asker)
         guard backup.status == .available || backup.status == .restoring else {
             throw VolumeError.invalid("Invalid backup: Backup status must be available")
         }
-        let typeID = backup.encryptionKeyID == nil ? nil : try Lookups.volume(db, backup.volumeID)?.typeID
+        let original = try Lookups.volume(db, backup.volumeID)
+        let isPlain = backup.encryptionKeyID == nil && original?.blockBytes ?? 512 == 512
         return Source(
-            what: "backup", size: backup.size, typeID: typeID, bootable: false, imageProperties: [:],
+            what: "backup", size: backup.size, typeID: isPlain ? nil : original?.typeID, bootable: false,
+            imageProperties: [:],
             origin: .backup(backup))
     }
 
