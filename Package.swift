@@ -217,7 +217,10 @@ if !withoutFaces {
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
-            name: "VolumesTests", dependencies: ["Primitives", "Records", "VolumeDrivers", "Volumes"],
+            name: "VolumesTests",
+            dependencies: [
+                "BlockDevices", "ChunkVolumes", "Chunks", "Disks", "Primitives", "Records", "VolumeDrivers", "Volumes",
+            ],
             swiftSettings: bytes),
         .testTarget(
             name: "VolumeAPITests",
@@ -247,7 +250,8 @@ if !withoutFaces {
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI", "Volumes", logging,
+                "Chunks", "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI",
+                "VolumeDrivers", "Volumes", logging,
                 nioEmbedded,
                 httpTypes,
                 httpParts,

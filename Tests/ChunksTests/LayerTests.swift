@@ -238,6 +238,72 @@ private final class HookedIndex: IndexStore, @unchecked Sendable {
         try outcome.wait { store.runPending() }.get()
     }
 
+    /// Each block of every state, by the snapshots between which it was written or trimmed, wherever their leaves are.
+    @Test(arguments: 0..<8) func aDifferenceNamesAllThatWasWrittenBetween(_ round: Int) throws {
+        let leaves = 8
+        let volume = try make("v", UInt64(leaves) * Self.mebibyte)
+        var generator = SystemRandomNumberGenerator()
+        var content = [UInt8](repeating: 0, count: leaves * 256)
+        var states: [(name: Bytes, content: [UInt8])] = []
+        for state in 0..<5 {
+            for _ in 0..<Int.random(in: 0...6, using: &generator) {
+                let first = Int.random(in: 0..<content.count, using: &generator)
+                let count = min(Int.random(in: 1...600, using: &generator), content.count - first)
+                switch Int.random(in: 0..<4, using: &generator) {
+                case 0:
+                    try zero(volume, UInt64(first * 4096)..<UInt64((first + count) * 4096))
+                    for block in first..<first + count { content[block] = 0 }
+                case 1: store.freeze()
+                default:
+                    let byte = UInt8.random(in: 1...255, using: &generator)
+                    for block in first..<first + min(count, 8) {
+                        try write(volume, byte, sector: block * 8)
+                        content[block] = byte
+                    }
+                }
+            }
+            let name = Bytes("s\(state)")
+            try store.snapshot("v", as: name, attributes: [])
+            states.append((name, content))
+            if Bool.random(using: &generator) { store.freeze() }
+        }
+        for (at, new) in states.enumerated() {
+            try check(new.name, since: nil, new.content, [UInt8](repeating: 0, count: content.count), isExact: true)
+            for old in states[...at] {
+                try check(new.name, since: old.name, new.content, old.content, isExact: false)
+            }
+        }
+        #expect(throws: LayerError.notAnAncestor) { try store.difference(of: "s0", since: "s4") }
+        #expect(throws: LayerError.noSuchHandle("x")) { try store.difference(of: "s0", since: "x") }
+    }
+
+    private func check(
+        _ name: Bytes, since base: Bytes?, _ new: [UInt8], _ old: [UInt8], isExact: Bool
+    ) throws {
+        let difference = try store.difference(of: name, since: base)
+        // What memory forgets behind the difference's back is in the index by then.
+        store.freeze()
+        var named = [Bool?](repeating: nil, count: new.count)
+        var next: UInt32? = 0
+        var last: UInt64 = 0
+        while let leaf = next {
+            let page = try difference.runs(from: leaf)
+            for run in page.runs {
+                #expect(run.blocks.lowerBound >= last && !run.blocks.isEmpty)
+                last = run.blocks.upperBound
+                for block in run.blocks { named[Int(block)] = run.isZero }
+            }
+            next = page.next
+        }
+        for block in new.indices {
+            if new[block] != old[block] {
+                #expect(named[block] != nil, "block \(block) since \(String(describing: base))")
+            }
+            if let isZero = named[block] { #expect(isZero == (new[block] == 0)) }
+            if isExact { #expect((named[block] != nil) == (new[block] != 0)) }
+        }
+    }
+
     @Test func whatWasTrimmedTakesNoSpaceBeforeTheIndexKnowsOfIt() throws {
         let volume = try make("v", 4 * Self.mebibyte)
         for sector in stride(from: 0, to: 8192, by: 2048) { try write(volume, 1, sector: sector) }

@@ -18,6 +18,7 @@ final class Harness: Sendable {
     let service: VolumeService
     let driver = MemoryVolumes()
     let exporter = MemoryExports()
+    let backups = MemoryBackups()
     private let folder: String
     private let records: RecordStore
     private let threads = WorkThreads(name: "auth", count: 1, queueMax: 64)
@@ -65,7 +66,7 @@ final class Harness: Sendable {
         records = try RecordStore(path: folder + "/control.db", migrations: VolumeService.migrations)
         let clock = Atomic64(1_785_578_400_000_000)
         service = VolumeService(
-            records: records, driver: driver, exporter: exporter, images: NoImages(),
+            records: records, driver: driver, exporter: exporter, images: NoImages(), backups: backups,
             configuration: VolumeConfiguration(host: "host1", now: { clock.next() }) { count in
                 var generator = SystemRandomNumberGenerator()
                 return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }

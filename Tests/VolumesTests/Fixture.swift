@@ -14,6 +14,7 @@ final class Fixture: Sendable {
     let records: RecordStore
     let driver: MemoryVolumes
     let exporter = MemoryExports()
+    let backups = MemoryBackups()
     let service: VolumeService
     private let runner: Mutex<Task<Void, Never>?>
     let ann = Asker(userID: "ann", projectID: "work", isAdmin: false, isService: false, requestID: "req-1")
@@ -37,7 +38,8 @@ final class Fixture: Sendable {
         var configuration = Self.configuration(clock)
         change(&configuration)
         service = VolumeService(
-            records: records, driver: driver, exporter: exporter, images: NoImages(), configuration: configuration)
+            records: records, driver: driver, exporter: exporter, images: NoImages(), backups: backups,
+            configuration: configuration)
         runner = Mutex(nil)
         _ = try await service.start()
         let service = service
@@ -54,8 +56,9 @@ final class Fixture: Sendable {
     /// Another service on the same tables and volumes, as after the daemon was killed and started again.
     func restarted() async throws -> (service: VolumeService, report: SweepReport) {
         driver.setHook(nil)
+        backups.setHook(nil)
         let service = VolumeService(
-            records: records, driver: driver, exporter: exporter, images: NoImages(),
+            records: records, driver: driver, exporter: exporter, images: NoImages(), backups: backups,
             configuration: Self.configuration(clock))
         return (service, try await service.start())
     }
@@ -144,6 +147,8 @@ final class Gate: Sendable {
             if isReached { continuation.resume() }
         }
     }
+
+    var arrivals: Int { state.withLock { $0.arrivals } }
 
     func open() {
         let waiting = state.withLock { state in

@@ -140,35 +140,11 @@ extension Routes {
             return .noContent
         },
     ]
-
-    /// There is no backup service yet: what exists is an empty list, and nothing can be made.
-    private static let backupRoutes: [Route] = [
-        Route(.get, "backups", .reader, "backup:get_all") { _, _ async throws(VolumeError) in
-            .ok(.of(["backups": .array([])]))
-        },
-        Route(.get, "backups/detail", .reader, "backup:get_all") { _, _ async throws(VolumeError) in
-            .ok(.of(["backups": .array([])]))
-        },
-        Route(.post, "backups", .member, "backup:create", Handlers.noBackups),
-        Route(.post, "backups/import_record", .admin, "backup:backup-import", Handlers.noBackups),
-        Route(.get, "backups/*", .reader, "backup:get") { _, c async throws(VolumeError) in
-            throw .notFound(kind: "Backup", id: c.arguments[0])
-        },
-        Route(.delete, "backups/*", .member, "backup:delete") { _, c async throws(VolumeError) in
-            throw .notFound(kind: "Backup", id: c.arguments[0])
-        },
-        Route(.post, "backups/*/restore", .member, "backup:restore") { _, c async throws(VolumeError) in
-            throw .notFound(kind: "Backup", id: c.arguments[0])
-        },
-        Route(.post, "backups/*/action", .member, "backup:action") { _, c async throws(VolumeError) in
-            throw .notFound(kind: "Backup", id: c.arguments[0])
-        },
-    ]
 }
 
 extension Views {
     static let resourceFilters: [(String, ListRequest.Rules)] = [
-        ("attachment", ListRequest.attachments), ("group", ListRequest.groups),
+        ("attachment", ListRequest.attachments), ("backup", ListRequest.backups), ("group", ListRequest.groups),
         ("group_snapshot", ListRequest.groupSnapshots), ("message", ListRequest.messages),
         ("snapshot", ListRequest.snapshots), ("volume", ListRequest.volumes),
     ]

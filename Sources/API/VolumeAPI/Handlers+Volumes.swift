@@ -118,9 +118,7 @@ extension Handlers {
         if try fields.text("consistencygroup_id") != nil {
             throw .invalid("Invalid input received: consistency groups are served as groups.")
         }
-        if call.version.minor >= 47, let backup = try fields.text("backup_id") {
-            throw .notFound(kind: "Backup", id: backup)
-        }
+        if call.version.minor >= 47 { request.backupID = try fields.text("backup_id") }
         if try fields.bool("multiattach") == true {
             throw .invalid(
                 "Invalid input received: multiattach parameter has been removed. The default behavior is to use "

@@ -15,9 +15,4 @@ struct Handlers: Sendable {
         let page = try await fetch(try request.query())
         return .ok(request.body(key, page, id: id, view))
     }
-
-    /// An address of a service that isn't there, answered as where it is down.
-    static let noBackups: Route.Handler = { _, _ async throws(VolumeError) in
-        .fault(.serviceUnavailable, "Service cinder-backup could not be found.")
-    }
 }

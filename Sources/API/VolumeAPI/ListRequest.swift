@@ -47,6 +47,21 @@ struct ListRequest {
             "description": "description",
         ], adminFilters: ["project_id": "project_id", "user_id": "user_id", "id": "id", "size": "size"])
 
+    static let backups = Rules(
+        sorts: [
+            "id": "id", "status": "status", "size": "size", "name": "name", "display_name": "name",
+            "container": "container", "volume_id": "volume_id", "created_at": "created_at",
+            "updated_at": "updated_at",
+        ],
+        filters: [
+            "name": "name", "display_name": "name", "status": "status", "volume_id": "volume_id",
+            "created_at": "created_at", "updated_at": "updated_at",
+        ],
+        adminFilters: [
+            "project_id": "project_id", "user_id": "user_id", "id": "id", "size": "size", "parent_id": "parent_id",
+            "snapshot_id": "snapshot_id", "container": "container", "host": "host", "availability_zone": "zone",
+        ])
+
     static let attachments = Rules(
         sorts: ["id": "id", "created_at": "created_at"],
         filters: [

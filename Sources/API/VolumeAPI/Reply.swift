@@ -49,6 +49,7 @@ struct Reply: Sendable {
         switch error {
         case .notFound, .forbidden, .invalid, .conflict, .quota, .stale:
             fault(status(error), error.description)
+        case .unavailable(let message): fault(.serviceUnavailable, message)
         case .busy: fault(.serviceUnavailable, "The service is busy; try again shortly.")
         case .full: fault(.init(code: 507, reasonPhrase: "Insufficient Storage"), "There is no space left.")
         // What failed inside is for the log, not for the client.
@@ -67,7 +68,7 @@ struct Reply: Sendable {
         case .conflict: .conflict
         case .quota: .contentTooLarge
         case .stale: .preconditionFailed
-        case .busy: .serviceUnavailable
+        case .busy, .unavailable: .serviceUnavailable
         case .full, .backend, .records: .internalServerError
         }
     }

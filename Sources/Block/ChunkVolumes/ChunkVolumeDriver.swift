@@ -12,9 +12,9 @@ package final class ChunkVolumeDriver: VolumeDriver {
         supportsMultiattach: true,
         snapshotsTogether: true, discards: true, blockSizes: [512, 4096])
 
-    private let store: ChunkStore
+    let store: ChunkStore
     /// Apart, or changes that wait for requests to finish could hold all the threads that these need for that.
-    private let ioThreads: WorkThreads
+    let ioThreads: WorkThreads
     private let changeThreads: WorkThreads
     private let devices = PosixLocked<[String: ChunkVolumeDevice]>([:])
 
@@ -229,9 +229,9 @@ package final class ChunkVolumeDriver: VolumeDriver {
     /// What the store calls a volume.
     package static func storedName(ofVolume id: String) -> Bytes { volumeName(id) }
 
-    private static func volumeName(_ id: String) -> Bytes { Bytes("volume/\(id)") }
+    static func volumeName(_ id: String) -> Bytes { Bytes("volume/\(id)") }
     private static func snapshotPrefix(_ volume: String) -> Bytes { Bytes("snapshot/\(volume)/") }
-    private static func snapshotName(_ id: String, of volume: String) -> Bytes { Bytes("snapshot/\(volume)/\(id)") }
+    static func snapshotName(_ id: String, of volume: String) -> Bytes { Bytes("snapshot/\(volume)/\(id)") }
 
     /// Layers of the image service, in the same store: none of a volume operator's business.
     private static func isForeign(_ reference: String) -> Bool {
@@ -299,8 +299,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
     }
 
     /// On a thread that may block.
-    private func run<T: Sendable>(_ body: @escaping @Sendable () throws(LayerError) -> T) async throws(DriverError) -> T
-    {
+    func run<T: Sendable>(_ body: @escaping @Sendable () throws(LayerError) -> T) async throws(DriverError) -> T {
         let result: Result<T, DriverError> = await withCheckedContinuation { continuation in
             let isAdmitted = changeThreads.run {
                 do throws(LayerError) {
@@ -314,7 +313,7 @@ package final class ChunkVolumeDriver: VolumeDriver {
         return try result.get()
     }
 
-    private static func failure(_ error: LayerError) -> DriverError {
+    static func failure(_ error: LayerError) -> DriverError {
         switch error {
         case .noSuchHandle(let name): .absent(name.string)
         case .handleExists(let name): .exists(name.string)

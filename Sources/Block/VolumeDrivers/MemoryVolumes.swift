@@ -1,4 +1,4 @@
-private import Synchronization
+import Synchronization
 
 /// Volumes in memory: what a driver has to do, in the fewest words, for tests and for reading beside the protocol.
 ///
@@ -9,7 +9,7 @@ package final class MemoryVolumes: VolumeDriver {
     /// One call, for tests that stop, fail or count them.
     package enum Step: Sendable, Hashable {
         case create(String), clone(String), delete(String), extend(String), snapshot(String), deleteSnapshot(String)
-        case revert(String), adopt(String), statistics, inventory
+        case revert(String), adopt(String), statistics, inventory, openImage(String), readImage, fill(String)
     }
 
     package enum Moment: Sendable, Hashable {
@@ -19,14 +19,14 @@ package final class MemoryVolumes: VolumeDriver {
     /// Asked around every call: it may wait, and what it throws is the call's outcome.
     package typealias Hook = @Sendable (Step, Moment) async throws(DriverError) -> Void
 
-    private struct Content: Sendable {
+    struct Content: Sendable {
         var bytes: UInt64
         var blockBytes: Int
         var writeCache: Bool
         var blocks: [UInt64: [UInt8]]
     }
 
-    private struct State {
+    struct State {
         var volumes: [String: Content] = [:]
         /// By volume, then snapshot.
         var snapshots: [String: [String: Content]] = [:]
@@ -35,22 +35,25 @@ package final class MemoryVolumes: VolumeDriver {
         var hook: Hook?
     }
 
-    private let state = Mutex(State())
+    let state = Mutex(State())
     private let totalBytes: UInt64
+    /// What `snapshotsLeft` says.
+    let snapshotsMax: Int
 
     package init(
-        totalBytes: UInt64 = 1 << 40,
+        totalBytes: UInt64 = 1 << 40, snapshotsMax: Int = .max,
         traits: DriverTraits = DriverTraits(
             name: "memory", version: "1.0", vendor: "Apus", storageProtocol: "iSCSI", isThin: true,
             supportsMultiattach: true, snapshotsTogether: true, discards: true, blockSizes: [512, 4096])
     ) {
         self.totalBytes = totalBytes
+        self.snapshotsMax = snapshotsMax
         self.traits = traits
     }
 
     package func setHook(_ hook: Hook?) { state.withLock { $0.hook = hook } }
 
-    private func around<T: Sendable>(
+    func around<T: Sendable>(
         _ step: Step, _ body: (inout sending State) throws(DriverError) -> sending T
     ) async throws(DriverError) -> T {
         let hook = state.withLock { $0.hook }

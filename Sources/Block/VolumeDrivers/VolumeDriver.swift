@@ -43,6 +43,15 @@ package protocol VolumeDriver: Sendable {
     /// Takes over a volume that the driver holds under a name of its own; answers its size in bytes.
     func adopt(_ reference: String, as id: String) async throws(DriverError) -> UInt64
     func adoptSnapshot(_ reference: String, of volume: String, as id: String) async throws(DriverError)
+    /// How many more snapshots of the volume may follow one another before the driver refuses.
+    func snapshotsLeft(of volume: String) async throws(DriverError) -> Int
+    /// Opens a snapshot to read, or a volume that nobody writes to meanwhile (the service sees to that).
+    ///
+    /// - Parameter base: a snapshot of the same volume: `changes` then tells where the two differ. `.absent` if it is
+    ///   not there, `.invalid` if the driver can't compare with it any more.
+    func openImage(_ source: CloneSource, since base: String?) async throws(DriverError) -> any VolumeImage
+    /// Opens a volume that no host uses, to fill it.
+    func openFilling(_ id: String) async throws(DriverError) -> any VolumeFilling
 }
 
 /// What a driver is, as schedulers and operators see it.

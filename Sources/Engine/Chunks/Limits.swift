@@ -68,6 +68,8 @@ package enum Limits {
     static let zeroFillBytes = 128 << 10
     /// Leaves that one call looks through for runs of blocks that are alike: 4 GiB.
     static let runsLeavesMax = 4_096
+    /// Leaves that a difference of layers holds at a time: 1 GiB of the volume, 4 MiB of memory.
+    static let differenceLeavesMax = 1_024
     /// Layers that stand on one another.
     package static let layerDepthMax = 256
     package static let handleBytesMax = 255

@@ -29,6 +29,27 @@ package enum Limits {
     package static let connectorFieldMax = 1_024
     /// Fields of a connector.
     package static let connectorFieldsMax = 64
+    /// Backups and restores that are carried out at a time; further ones wait.
+    package static let backupsAtOnceMax = 2
+    /// Objects of the usual size that a backup may have; of larger volumes they are larger.
+    static let backupObjectsMax: UInt64 = 32_768
+    /// Bytes without changes that are stored rather than told apart. After so many extents it is twice that, and so on:
+    /// a backup of the largest volume, however it was written to, has no more than 262,144.
+    static let backupGapBytes: UInt64 = 64 << 10
+    static let backupExtentsPerGap = 16_384
+    /// Ranges of zeros that are told as such; further ones are stored like data.
+    static let backupZerosMax = 262_144
+    /// Of a backup's metadata object, and values in it: users may write to their containers.
+    static let backupManifestBytesMax = 32 << 20
+    static let backupManifestValuesMax = 2_500_000
+    /// Snapshots that backups leave to a volume's users: below it none is made where there is another way.
+    static let backupSnapshotsLeftMin = 128
+    /// Incremental backups that build on one another, the full one included.
+    package static let backupChainMax = 256
+    /// Bytes of a container's name.
+    package static let backupContainerMax = 255
+    /// Names of objects in one page of a backup store's listing.
+    package static let backupNamesPageMax = 1_000
     /// Volumes or snapshots without a row that are remembered.
     package static let quarantineMax = 100_000
 }

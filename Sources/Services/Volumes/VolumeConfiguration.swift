@@ -27,6 +27,8 @@ package struct VolumeConfiguration: Sendable {
     package var handshakeSecondsMax: Int64
     /// Each attachment's target is this and a fresh UUID.
     package var targetPrefix: String
+    /// Bytes of one object of a backup; twice that, and so on, where there would be too many of them.
+    package var backupObjectBytes: UInt64 = 32 << 20
     /// Takes a line for each failure of the backend, for operators: clients only see that something failed.
     package var onFault: @Sendable (String) -> Void = { _ in }
     /// Microseconds since 1970.

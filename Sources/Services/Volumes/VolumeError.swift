@@ -16,6 +16,8 @@ package enum VolumeError: RecordsFailure, Equatable, CustomStringConvertible {
     case stale
     /// Too much waits already (503).
     case busy
+    /// A part that this needs isn't there, or was switched off (503).
+    case unavailable(String)
     /// The disk that holds `control.db` is full (507).
     case full
     /// The volume driver or the exporter failed (500).
@@ -35,7 +37,7 @@ package enum VolumeError: RecordsFailure, Equatable, CustomStringConvertible {
         switch self {
         case .notFound(let kind, let id): "\(kind) \(id) could not be found."
         case .forbidden(let rule): "Policy doesn't allow \(rule) to be performed."
-        case .invalid(let message), .conflict(let message), .quota(let message): message
+        case .invalid(let message), .conflict(let message), .quota(let message), .unavailable(let message): message
         case .stale: "The resource changed in the meantime."
         case .busy: "too many operations are waiting; try again"
         case .full: "the disk that holds control.db is full"

@@ -1,6 +1,7 @@
 import GRDB
 import Primitives
 package import Records
+private import Synchronization
 package import VolumeDrivers
 
 /// Volumes, their snapshots, types, groups, quotas and attachments: the rules, the state machines and the rows.
@@ -17,6 +18,11 @@ package final class VolumeService: Sendable {
     package let driver: any VolumeDriver
     package let exporter: any VolumeExporter
     let images: any ImageSource
+    let backups: any BackupStore
+    let backupSlots = BackupSlots()
+    /// Backups and restores take hours: they end when the service does, and the next start's sweep tells how.
+    private let stopping = Atomic(false)
+    var isStopping: Bool { stopping.load(ordering: .relaxed) }
     let operations = Operations()
     private let records: RecordStore
     private let threads: WorkThreads
@@ -24,12 +30,13 @@ package final class VolumeService: Sendable {
     /// - Parameter records: opened with `VolumeService.migrations` among its migrations.
     package init(
         records: RecordStore, driver: any VolumeDriver, exporter: any VolumeExporter, images: any ImageSource,
-        configuration: VolumeConfiguration
+        backups: any BackupStore = NoBackups(), configuration: VolumeConfiguration
     ) {
         self.records = records
         self.driver = driver
         self.exporter = exporter
         self.images = images
+        self.backups = backups
         self.configuration = configuration
         threads = WorkThreads(name: "volumes", count: Limits.workThreads, queueMax: Limits.workQueueMax)
     }
@@ -53,6 +60,7 @@ package final class VolumeService: Sendable {
                 group.addTask { await self.sweepRegularly(report) }
             }
         } onCancel: {
+            stopping.store(true, ordering: .relaxed)
             operations.finish()
         }
     }
@@ -62,6 +70,7 @@ package final class VolumeService: Sendable {
 
     /// Ends the threads after what they have. The record store stays open: it is the daemon's.
     package func stop() {
+        stopping.store(true, ordering: .relaxed)
         operations.finish()
         threads.stop()
     }

@@ -31,7 +31,7 @@ struct ImageVolumes: ImageSource {
         try await driver.clone(volume, fromLayer: ChunkImages.storedName(key))
     }
 
-    func makeImage(_ image: VolumeImage, for asker: Asker) async throws(VolumeError) -> String {
+    func makeImage(_ image: ImageFromVolume, for asker: Asker) async throws(VolumeError) -> String {
         var new = NewImage()
         new.name = image.name
         if let visibility = image.visibility.flatMap(ImageVisibility.init(rawValue:)) { new.visibility = visibility }

@@ -16,6 +16,7 @@ struct VolumePlane: Sendable {
     let server: ISCSIServer
     private let ioThreads: WorkThreads
     private let changeThreads: WorkThreads
+    private let backups: ObjectBackups
     private let logger: Logger
 
     /// Requests of initiators that wait for the disk or for each other; beyond it they are told that the unit is busy.
@@ -64,9 +65,15 @@ struct VolumePlane: Sendable {
         exports.serve(by: server)
         var service = configuration.volumes.service(systemName: hostName())
         service.onFault = { line in logger.error("volume driver", metadata: ["error": "\(line)"]) }
+        let (placement, store) = (stores.placement, stores.store)
+        let backups = ObjectBackups(
+            store: { path in
+                precondition(placement.isLocal(path), "the ring was checked to have no other device")
+                return store
+            }, clock: stores.clock)
         let volumes = VolumeService(
             records: control.records, driver: driver, exporter: exports,
-            images: ImageVolumes(images: images, driver: driver), configuration: service)
+            images: ImageVolumes(images: images, driver: driver), backups: backups, configuration: service)
         do {
             let report = try await volumes.start()
             exports.completed()
@@ -76,15 +83,16 @@ struct VolumePlane: Sendable {
         }
         return VolumePlane(
             service: volumes, exports: exports, server: server, ioThreads: ioThreads, changeThreads: changeThreads,
-            logger: logger)
+            backups: backups, logger: logger)
     }
 
     /// Stops behind the API's listener: initiators are asked to log out, operations end, threads go.
     func part() -> Part {
-        Part("volumes") { [server, service, ioThreads, changeThreads] in
+        Part("volumes") { [server, service, ioThreads, changeThreads, backups] in
             try await Blocking.run("iscsi") { server.stop(graceMilliseconds: Self.stopGraceMilliseconds) }
             try await Blocking.run("stop") {
                 service.stop()
+                backups.stop()
                 changeThreads.stop()
                 ioThreads.stop()
             }

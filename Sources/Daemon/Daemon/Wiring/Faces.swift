@@ -46,15 +46,13 @@ struct Faces: Sendable {
             queueMax: Self.workQueueMax)
         let placement = stores.placement
         let store = stores.store
-        let clock = TimestampClock()
-        clock.advance(past: store.newestTimestamp)
         let service = ObjectService(
             configuration: ObjectServiceConfiguration(),
             store: { path in
                 precondition(placement.isLocal(path), "the ring was checked to have no other device")
                 return store
             },
-            clock: clock, workThreads: workThreads)
+            clock: stores.clock, workThreads: workThreads)
         var settings = ObjectServerConfiguration()
         if let listener = listeners.first(where: { $0.name == "object" }) {
             settings.listener.host = listener.host

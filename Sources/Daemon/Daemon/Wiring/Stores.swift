@@ -2,13 +2,15 @@ import Chunks
 private import Disks
 private import Identity
 import Logging
-private import Primitives
+import Primitives
 
 /// What keeps the bytes: the ring and the one local device's engine.
 struct Stores: Sendable {
     let folder: DataFolder
     let placement: Placement
     let store: ChunkStore
+    /// Of all who write to the store.
+    let clock: TimestampClock
 
     static func open(folder: DataFolder, configuration: DaemonConfiguration, logger: Logger) async throws -> Stores {
         let began = ContinuousClock().now
@@ -30,7 +32,9 @@ struct Stores: Sendable {
         if let reason = status.readOnly {
             logger.critical("the store takes no writes", metadata: ["reason": "\(StatusReport.explain(reason))"])
         }
-        return Stores(folder: folder, placement: placement, store: store)
+        let clock = TimestampClock()
+        clock.advance(past: store.newestTimestamp)
+        return Stores(folder: folder, placement: placement, store: store, clock: clock)
     }
 
     /// Opens, or makes, the engine's folder; puts its refusals into words.

@@ -39,7 +39,7 @@ extension ChunkStore {
     }
 
     /// What memory has done to the maps of these layers, in order.
-    private func changes(of layers: Set<UInt64>) -> [UInt64: [LayerChanges]] {
+    func changes(of layers: Set<UInt64>) -> [UInt64: [LayerChanges]] {
         var out: [UInt64: [LayerChanges]] = [:]
         memoryMutex.withLock {
             for overlay in [memory.value.frozen, memory.value.active].compactMap({ $0 }) {
@@ -88,7 +88,7 @@ extension ChunkStore {
 }
 
 /// What one overlay has done to a layer's map: see `Overlay.apply(_:to:)`.
-private struct LayerChanges {
+struct LayerChanges: Sendable {
     var trims = LeafSpans()
     var patches: [UInt32: LeafPatch] = [:]
 

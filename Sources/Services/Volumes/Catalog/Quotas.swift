@@ -81,7 +81,9 @@ enum Quotas {
                 try Table.count(
                     db, "SELECT COUNT(*) FROM volume_groups WHERE project_id = ? AND status = 'creating'", [project])
             )
-        case .backups, .backupGigabytes, .perVolumeGigabytes: counted = (0, 0)
+        case .backups: counted = try backups(db, project, sum: "1")
+        case .backupGigabytes: counted = try backups(db, project, sum: "size")
+        case .perVolumeGigabytes: counted = (0, 0)
         }
         return QuotaUsage(limit: limit, inUse: counted.inUse, reserved: counted.reserved)
     }
@@ -119,6 +121,18 @@ enum Quotas {
             """, [project] + (type.map { [$0] } ?? []))
     }
 
+    private static func backups(
+        _ db: Database, _ project: String, sum: String
+    ) throws -> (inUse: Int, reserved: Int) {
+        try pair(
+            db,
+            """
+            SELECT SUM(CASE WHEN status = 'creating' THEN 0 ELSE \(sum) END) AS in_use,
+                SUM(CASE WHEN status = 'creating' THEN \(sum) ELSE 0 END) AS reserved
+            FROM volume_backups WHERE project_id = ?
+            """, [project])
+    }
+
     private static func gigabytes(
         _ db: Database, _ project: String, type: String?, _ configuration: VolumeConfiguration
     ) throws -> (inUse: Int, reserved: Int) {
@@ -147,14 +161,20 @@ enum Quotas {
             let used = usage.inUse + usage.reserved
             guard usage.limit >= 0, used + want.amount > usage.limit else { continue }
             switch want.kind {
-            case .gigabytes, .gigabytesOf, .backupGigabytes, .perVolumeGigabytes:
+            case .backups:
+                throw VolumeError.quota("Maximum number of backups allowed (\(usage.limit)) exceeded")
+            case .backupGigabytes:
+                throw VolumeError.quota(
+                    "Requested backup exceeds allowed Backup gigabytes quota. Requested \(want.amount)G, quota is "
+                        + "\(usage.limit)G and \(used)G has been consumed.")
+            case .gigabytes, .gigabytesOf, .perVolumeGigabytes:
                 throw VolumeError.quota(
                     "Requested volume or snapshot exceeds allowed \(want.kind.name) quota. Requested "
                         + "\(want.amount)G, quota is \(usage.limit)G and \(used)G has been consumed.")
             case .snapshots, .snapshotsOf:
                 throw VolumeError.quota(
                     "Maximum number of snapshots allowed (\(usage.limit)) exceeded for quota '\(want.kind.name)'.")
-            case .volumes, .volumesOf, .backups:
+            case .volumes, .volumesOf:
                 throw VolumeError.quota(
                     "Maximum number of volumes allowed (\(usage.limit)) exceeded for quota '\(want.kind.name)'.")
             case .groups:

@@ -4,6 +4,7 @@ extension VolumeService {
     /// What every installation has: the default types, and the parts that operators see. What is there keeps its state,
     /// and takes the names that the host, the backend and the zone have by now: there is one of each.
     func seed() async throws(VolumeError) {
+        let hasBackups = !backups.driverName.isEmpty
         let (typeID, groupTypeID, now, configuration) = (newID(), newID(), now, configuration)
         try await write { db in
             try db.execute(
@@ -22,7 +23,8 @@ extension VolumeService {
                     ])
                 try Facts.merge(db, groupTypeID, .spec, ["consistent_group_snapshot_enabled": "<is> True"])
             }
-            let parts = Self.parts(configuration)
+            try Table.delete(db, "volume_services", where: "binary_name = ?", hasBackups ? [""] : [Self.backupBinary])
+            let parts = Self.parts(configuration, hasBackups: hasBackups)
             for (binary, host) in parts {
                 try Table.delete(
                     db, "volume_services", where: "binary_name = ? AND host NOT IN (\(Table.marks(parts.count)))",
@@ -43,8 +45,13 @@ extension VolumeService {
     static let consistentGroupType = "default_cgsnapshot_type"
 
     /// The parts of this service by the names that operators' tools know.
-    static func parts(_ configuration: VolumeConfiguration) -> [(binary: String, host: String)] {
-        [("cinder-scheduler", configuration.host), ("cinder-volume", configuration.backendHost)]
+    static func parts(
+        _ configuration: VolumeConfiguration, hasBackups: Bool
+    ) -> [(binary: String, host: String)] {
+        (hasBackups ? [(backupBinary, configuration.host)] : []) + [
+            ("cinder-scheduler", configuration.host),
+            ("cinder-volume", configuration.backendHost),
+        ]
     }
 
     static func isDisabled(_ db: Database, _ configuration: VolumeConfiguration) throws -> Bool {

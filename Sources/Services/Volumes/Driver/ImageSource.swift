@@ -10,11 +10,11 @@ package protocol ImageSource: Sendable {
     func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError)
     /// Makes an image of what the volume holds now, and answers its id. Its bytes are there, and don't change any more,
     /// when this returns; the image may go on being `saving` while they are hashed.
-    func makeImage(_ image: VolumeImage, for asker: Asker) async throws(VolumeError) -> String
+    func makeImage(_ image: ImageFromVolume, for asker: Asker) async throws(VolumeError) -> String
 }
 
 /// An image that is to be made of a volume.
-package struct VolumeImage: Sendable, Equatable {
+package struct ImageFromVolume: Sendable, Equatable {
     package var volumeID: String
     package var bytes: UInt64
     package var name: String
@@ -67,7 +67,7 @@ package struct NoImages: ImageSource {
     package func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError) {
         throw .absent("image \(image.id)")
     }
-    package func makeImage(_ image: VolumeImage, for asker: Asker) async throws(VolumeError) -> String {
+    package func makeImage(_ image: ImageFromVolume, for asker: Asker) async throws(VolumeError) -> String {
         throw .invalid("Invalid input received: there is no image service to upload to.")
     }
 }

@@ -10,6 +10,9 @@ enum MessageEvent: Sendable {
     case extensionFailed
     case attachmentFailed
     case interrupted
+    case backupFailed
+    case backupDeletionFailed
+    case restoreFailed
 
     var action: (id: String, text: String) {
         switch self {
@@ -19,6 +22,9 @@ enum MessageEvent: Sendable {
         case .snapshotFailed: ("009", "create snapshot")
         case .snapshotDeletionFailed: ("010", "delete snapshot")
         case .extensionFailed: ("007", "extend volume")
+        case .backupFailed: ("013", "create backup")
+        case .backupDeletionFailed: ("014", "delete backup")
+        case .restoreFailed: ("015", "restore backup")
         case .attachmentFailed: ("004", "update attachment")
         }
     }

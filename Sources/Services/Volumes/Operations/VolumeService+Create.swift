@@ -14,6 +14,7 @@ package struct VolumeRequest: Sendable {
     package var snapshotID: String?
     package var sourceVolumeID: String?
     package var image: String?
+    package var backupID: String?
     package var groupID: String?
     /// Volumes on whose backend it is to be, and not to be.
     package var nearVolumes: [String] = []
@@ -27,6 +28,7 @@ enum VolumeOrigin: Sendable {
     case blank
     case clone(CloneSource)
     case image(SourceImage)
+    case backup(Backup)
 }
 
 extension VolumeService {
@@ -60,7 +62,7 @@ extension VolumeService {
         return image
     }
 
-    private func insertVolume(
+    func insertVolume(
         _ db: Database, id: String, _ request: VolumeRequest, _ image: SourceImage?, _ asker: Asker
     ) throws -> (volume: Volume, origin: VolumeOrigin, typeName: String, metadata: [String: String]) {
         let source = try source(db, request, image, asker)
@@ -111,6 +113,9 @@ extension VolumeService {
         if encryption != nil { volume.encryptionKeyID = "00000000-0000-0000-0000-000000000000" }
         try Rows.insert(db, volume)
         try Facts.merge(db, id, .metadata, request.metadata)
+        if let backup = request.backupID {
+            try Table.insert(db, "volume_restores", ["volume_id": id, "backup_id": backup])
+        }
         if let properties = source?.imageProperties { try Facts.merge(db, id, .image, properties) }
         return (volume, source?.origin ?? .blank, type.name, request.metadata)
     }
@@ -130,10 +135,10 @@ extension VolumeService {
     private func source(
         _ db: Database, _ request: VolumeRequest, _ image: SourceImage?, _ asker: Asker
     ) throws -> Source? {
-        let given = [request.snapshotID, request.sourceVolumeID, request.image].compactMap { $0 }
+        let given = [request.snapshotID, request.sourceVolumeID, request.image, request.backupID].compactMap { $0 }
         guard given.count <= 1 else {
             throw VolumeError.invalid(
-                "Invalid input received: May specify only one of snapshot, imageRef or source volume")
+                "Invalid input received: May specify only one of snapshot, imageRef, source volume or backup")
         }
         if let id = request.snapshotID {
             let snapshot = try Lookups.snapshot(db, id, for: asker)
@@ -159,6 +164,7 @@ extension VolumeService {
             }
             return try source(db, "source-volume", volume, size: volume.size, .clone(.volume(id)))
         }
+        if let id = request.backupID { return try source(db, backup: id, asker) }
         guard let image else { return nil }
         return Source(
             what: "image", size: image.size, bootable: true, imageProperties: image.properties, origin: .image(image))
@@ -171,6 +177,21 @@ extension VolumeService {
             what: what, size: size, zone: volume.zone, typeID: volume.typeID, encrypted: volume.encrypted,
             blockBytes: volume.blockBytes, bootable: volume.bootable,
             imageProperties: try Facts.read(db, volume.id, .image), origin: origin)
+    }
+
+    /// A volume that its hosts encrypt is of no use under a type that says nothing of it, nor one with larger blocks under
+    /// a type with smaller ones; any other takes the default.
+    private func source(_ db: Database, backup id: String, _ asker: Asker) throws -> Source {
+        let backup = try BackupRows.find(db, id, for: asker)
+        guard backup.status == .available || backup.status == .restoring else {
+            throw VolumeError.invalid("Invalid backup: Backup status must be available")
+        }
+        let original = try Lookups.volume(db, backup.volumeID)
+        let isPlain = backup.encryptionKeyID == nil && original?.blockBytes ?? 512 == 512
+        return Source(
+            what: "backup", size: backup.size, typeID: isPlain ? nil : original?.typeID, bootable: false,
+            imageProperties: [:],
+            origin: .backup(backup))
     }
 
     /// The type named, else the source's, else the project's default, else the configured one.
@@ -208,12 +229,15 @@ extension VolumeService {
         } catch {
             return await fail(volume, .noBackend, requestID, error.description)
         }
+        if case .backup(let backup) = origin {
+            return await makeFromBackup(volume, backup, requestID: requestID)
+        }
         let new = NewVolume(
             id: volume.id, bytes: volume.bytes, blockBytes: volume.blockBytes, writeCache: volume.writeCache)
         var event = MessageEvent.creationFailed
         do throws(DriverError) {
             switch origin {
-            case .blank: try await driver.create(new)
+            case .blank, .backup: try await driver.create(new)
             case .clone(let source): try await driver.clone(new, from: source)
             case .image(let image):
                 event = .imageFailed
@@ -240,7 +264,7 @@ extension VolumeService {
     }
 
     /// Why the backend does not take the volume; nil if it does.
-    private func refusal(_ volume: Volume, far: [String]) async throws(VolumeError) -> String? {
+    func refusal(_ volume: Volume, far: [String]) async throws(VolumeError) -> String? {
         let statistics = try await statistics()
         let (traits, configuration) = (driver.traits, configuration)
         return try await settle { db in

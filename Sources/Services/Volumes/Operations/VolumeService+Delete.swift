@@ -92,8 +92,15 @@ extension VolumeService {
 
     private func deleteBytes(_ id: String) async throws(VolumeError) {
         let snapshots = try await settle { db in try Lookups.snapshots(db, of: id) }
+        try await deleteBases(of: id)
         do throws(DriverError) {
             for snapshot in snapshots { try await driver.deleteSnapshot(snapshot.id, of: id) }
+            return try await driver.delete(id)
+        } catch {
+            guard case .hasSnapshots = error else { throw .backend(error.description) }
+        }
+        try await deleteUnnamedBases(of: id)
+        do throws(DriverError) {
             try await driver.delete(id)
         } catch {
             guard case .hasSnapshots = error else { throw .backend(error.description) }

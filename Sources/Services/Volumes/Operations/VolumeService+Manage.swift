@@ -75,7 +75,8 @@ extension VolumeService {
         try checkPlace(host)
         let inventory = try await inventory()
         let known = Set(try await read { db in try String.fetchAll(db, sql: "SELECT id FROM volume_snapshots") })
-        return inventory.snapshots.map { snapshot in
+        let others = inventory.snapshots.filter { $0.id.flatMap { BackupBase.backup(of: $0) } == nil }
+        return others.map { snapshot in
             Manageable(
                 reference: snapshot.reference, size: Self.gibibytes(snapshot.bytes),
                 managedAs: snapshot.id.flatMap { known.contains($0) ? $0 : nil },

@@ -51,6 +51,7 @@ extension VolumeService {
         report.strays = try await quarantine(inventory, known: before.union(after))
         let held = Holdings(inventory)
         report.missing = before.intersection(after).filter { !held.has($0) && !operations.isHeld($0) }.count
+        report.ended += try await sweepBackups(inventory)
         report.ended += try await sweepVolumes(held)
         report.ended += try await sweepSnapshots(held)
         report.ended += try await sweepGroups()
@@ -97,7 +98,9 @@ extension VolumeService {
                         reference: $0.reference, size: Self.gibibytes($0.bytes), isSnapshot: false, foundAt: now)
                 }
                 + inventory.snapshots.filter { snapshot in
-                    snapshot.id.map { !all.contains($0) && !operations.isHeld($0) } ?? true
+                    snapshot.id.map {
+                        !all.contains($0) && !operations.isHeld($0) && BackupBase.backup(of: $0) == nil
+                    } ?? true
                 }.map {
                     Stray(
                         reference: $0.reference, size: Self.gibibytes($0.bytes), isSnapshot: true,

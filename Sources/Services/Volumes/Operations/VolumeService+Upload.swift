@@ -44,7 +44,7 @@ extension VolumeService {
                 }
                 return try Lookups.detail(db, id, for: asker)
             }
-            let image = VolumeImage(
+            let image = ImageFromVolume(
                 volumeID: id, bytes: detail.volume.bytes, name: request.name,
                 containerFormat: request.containerFormat, diskFormat: request.diskFormat,
                 visibility: request.visibility, isProtected: request.isProtected, minDisk: detail.volume.size,

@@ -109,6 +109,12 @@ struct ListSource {
     static let groupSnapshots = ListSource(
         table: "volume_group_snapshots", kind: "GroupSnapshot",
         columns: ["id", "name", "status", "created_at", "project_id", "group_id"])
+    static let backups = ListSource(
+        table: "volume_backups", kind: "Backup",
+        columns: [
+            "id", "name", "status", "size", "created_at", "updated_at", "volume_id", "project_id", "user_id",
+            "container", "snapshot_id", "parent_id", "host", "zone", "description",
+        ])
     static let messages = ListSource(
         table: "volume_messages", kind: "Message",
         columns: [

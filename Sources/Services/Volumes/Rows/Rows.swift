@@ -49,6 +49,8 @@ enum Rows {
         for snapshot in try Lookups.snapshots(db, of: id) { try removeSnapshot(db, snapshot.id) }
         try Table.delete(db, "volume_exports", where: "volume_id = ?", [id])
         try Table.delete(db, "volume_transfers", where: "volume_id = ?", [id])
+        try Table.delete(db, "volume_restores", where: "volume_id = ?", [id])
+        try Table.update(db, "volume_backups", ["base_volume_id": nil], where: "base_volume_id = ?", [id])
         try Facts.removeAll(db, id)
         try Table.delete(db, "volumes", where: "id = ?", [id])
     }

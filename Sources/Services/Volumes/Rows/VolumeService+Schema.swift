@@ -9,7 +9,8 @@ extension VolumeService {
             try db.execute(sql: typeTables)
             try db.execute(sql: groupTables)
             try db.execute(sql: otherTables)
-        }
+        },
+        Migration("volumes-0002-backups") { db in try db.execute(sql: BackupRows.tables) },
     ]
 
     private static let volumeTables = """
