@@ -123,6 +123,30 @@ import Testing
         }
     }
 
+    @Test(
+        "what we write is read back as it was, and holds no cluster of zeros",
+        arguments: [512, 70_144, 1 << 20, 5 << 20])
+    func written(count: Int) async throws {
+        var disk = Self.sample(count)
+        if count > 1 << 20 { for index in 1 << 20..<4 << 20 { disk[index] = 0 } }
+        var map = QCOW2Layout.Map(virtualBytes: UInt64(count))
+        let size = QCOW2Layout.clusterBytes
+        for start in stride(from: 0, to: count, by: size)
+        where disk[start..<min(start + size, count)].contains(where: { $0 != 0 }) {
+            map.mark(cluster: start / size)
+        }
+        let layout = QCOW2Layout(virtualBytes: UInt64(count), map: map)
+        var file: [UInt8] = []
+        for index in 0..<layout.metadataClusters { file += layout.metadata(index) }
+        await layout.forEachDataCluster { cluster in
+            let bytes = disk[cluster * size..<min((cluster + 1) * size, count)]
+            file += bytes + [UInt8](repeating: 0, count: size - bytes.count)
+        }
+        #expect(UInt64(file.count) == layout.fileBytes)
+        #expect(try Self.disk(file) == disk)
+        if count > 1 << 20 { #expect(file.count < 3 << 20) }
+    }
+
     @Test("an image without clusters is zeros")
     func empty() throws {
         #expect(

@@ -196,7 +196,7 @@ private final class LayerWriter: ImageWriter {
         while start < bytes.count {
             let end = min(start + Self.pieceBytes, bytes.count)
             let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-            if !Self.isZero(piece) {
+            if !Zeros.fill(piece) {
                 try waitForRoom(leaving: Self.unansweredMax - piece.count)
                 mutex.withLock { progress.value.unanswered += piece.count }
                 let count = piece.count
@@ -232,21 +232,6 @@ private final class LayerWriter: ImageWriter {
         let failure = progress.value.failure
         mutex.unlock()
         if let failure { throw ChunkImages.failure(failure) }
-    }
-
-    private static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        let words = bytes.bindMemory(to: UInt64.self)
-        var index = 0
-        while index < words.count {
-            let end = min(index + 64, words.count)
-            var all: UInt64 = 0
-            while index < end {
-                all |= words[index]
-                index += 1
-            }
-            if all != 0 { return false }
-        }
-        return true
     }
 }
 

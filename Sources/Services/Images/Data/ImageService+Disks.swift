@@ -85,7 +85,7 @@ extension ImageService {
         }
     }
 
-    private func onConversionThread<T: Sendable>(
+    func onConversionThread<T: Sendable>(
         _ body: @escaping @Sendable () throws(ImageError) -> T
     ) async throws(ImageError) -> T {
         let result: Result<T, ImageError> = await withCheckedContinuation { continuation in

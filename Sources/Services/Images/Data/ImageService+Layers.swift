@@ -1,4 +1,6 @@
 import GRDB
+private import ImageFormats
+import Primitives
 import Records
 
 /// An image as a disk is made from it.
@@ -56,12 +58,15 @@ extension ImageService {
         _ new: NewImage, byteCount: Int64, for asker: ImageAsker,
         freeze: (_ key: String) async throws(ImageError) -> Void
     ) async throws(ImageError) -> String {
-        guard new.containerFormat == "bare", new.diskFormat == "raw" else {
-            throw .unsupported("A volume becomes an image of the formats 'bare' and 'raw' only.")
+        guard new.containerFormat == "bare", let format = new.diskFormat, format == "raw" || format == "qcow2" else {
+            throw .unsupported(
+                "A volume becomes an image of the container 'bare', and of the formats 'raw' and 'qcow2' only.")
         }
         let made = try await create(new, for: asker)
         let (id, now) = (made.image.id, now)
         let key = "\(id)/\(newID())"
+        // A qcow2 is written from the frozen disk, which stays: it is what volumes from that image stand on.
+        let disk = format == "raw" ? nil : "disk/\(newID())"
         do throws(ImageError) {
             try await write { [configuration] db in
                 guard var image = try ImageRows.find(db, id) else { throw ImageError.noImage(id) }
@@ -72,47 +77,152 @@ extension ImageService {
                 image.dataKey = key
                 image.updatedAt = now
                 try ImageRows.update(db, image)
+                if let disk {
+                    try db.execute(
+                        sql: "INSERT INTO image_disks (data_key, disk_key, virtual_size) VALUES (?, ?, NULL)",
+                        arguments: [key, disk])
+                }
             }
-            try await freeze(key)
-            let began = work.begin { [self] in await hash(made.image, key, byteCount) }
+            try await freeze(disk ?? key)
+            let began = work.begin { [self] in
+                await save(made.image, key, byteCount) { [self] intake throws(ImageError) in
+                    if let disk {
+                        try await pack(disk, byteCount, into: intake)
+                    } else {
+                        try await copy(key, byteCount, into: intake)
+                    }
+                }
+            }
             guard began else { throw .busy }
         } catch {
-            await discard(id)
+            await discard(id, disk: disk)
             throw error
         }
         return id
     }
 
-    /// One pass over the bytes, which don't change any more.
-    private func hash(_ image: Image, _ key: String, _ byteCount: Int64) async {
-        let intake = ImageIntake(writer: NoWriter(), inspector: inspector(for: image), threads: dataThreads)
+    /// The bytes pass the hashes and the inspection, and the image turns active.
+    private func save(
+        _ image: Image, _ key: String, _ byteCount: Int64,
+        _ body: (ImageIntake) async throws(ImageError) -> Void
+    ) async {
+        let isPacked = image.diskFormat != "raw"
+        var intake: ImageIntake?
         do throws(ImageError) {
-            let reader = try await onDataThread { [store] () throws(ImageError) in try store.open(key) }
-            var offset: Int64 = 0
-            while offset < byteCount {
-                try await intake.makeRoom()
-                let start = offset
-                let count = Int(min(Int64(ImageIntake.blockBytes), byteCount - start))
-                try await onDataThread { () throws(ImageError) in try intake.fill(reader, at: start, count: count) }
-                offset += Int64(count)
-            }
-            let taken = try await intake.finish()
-            let findings = intake.inspected()
+            let writer: any ImageWriter =
+                isPacked
+                ? try await onDataThread { [store] () throws(ImageError) in try store.begin(key, byteCount: nil) }
+                : NoWriter()
+            let made = ImageIntake(writer: writer, inspector: inspector(for: image), threads: dataThreads)
+            intake = made
+            try await body(made)
+            let taken = try await made.finish()
+            let findings = made.inspected()
             if let refusal = findings.refusal { throw refusal }
+            if isPacked {
+                try await records.settle { db in
+                    try db.execute(
+                        sql: "UPDATE image_disks SET virtual_size = ? WHERE data_key = ?", arguments: [byteCount, key])
+                }
+            }
             try await uploaded(image.id, key, taken, findings, .data(stores: [configuration.stores[0]]))
         } catch {
-            await intake.abandon()
+            await intake?.abandon()
             configuration.onFault("image \(image.id) could not be made from its volume: \(error)")
-            await discard(image.id)
+            let disk = await diskKey(ofBytes: key)
+            await discard(image.id, disk: disk)
         }
     }
 
+    private func diskKey(ofBytes key: String) async -> String? {
+        var found: String?
+        await quietly { () async throws(ImageError) in
+            found = try await records.settle { db in
+                try String.fetchOne(db, sql: "SELECT disk_key FROM image_disks WHERE data_key = ?", arguments: [key])
+            }
+        }
+        return found
+    }
+
+    private func copy(_ key: String, _ byteCount: Int64, into intake: ImageIntake) async throws(ImageError) {
+        let reader = try await onDataThread { [store] () throws(ImageError) in try store.open(key) }
+        var offset: Int64 = 0
+        while offset < byteCount {
+            try await intake.makeRoom()
+            let start = offset
+            let count = Int(min(Int64(ImageIntake.blockBytes), byteCount - start))
+            try await onDataThread { () throws(ImageError) in try intake.fill(reader, at: start, count: count) }
+            offset += Int64(count)
+        }
+    }
+
+    /// Writes the disk as a qcow2: one pass to see where it holds anything, one over what it holds.
+    private func pack(_ disk: String, _ byteCount: Int64, into intake: ImageIntake) async throws(ImageError) {
+        let reader = try await onDataThread { [store] () throws(ImageError) in try store.open(disk) }
+        let layout = try await onConversionThread { () throws(ImageError) in
+            try Self.layout(of: reader, byteCount: byteCount)
+        }
+        func give(_ bytes: [UInt8]) async throws(ImageError) {
+            var start = 0
+            while start < bytes.count {
+                try await intake.makeRoom()
+                start += unsafe bytes[start...].withUnsafeBytes { unsafe intake.take($0) }
+            }
+        }
+        for index in 0..<layout.metadataClusters { try await give(layout.metadata(index)) }
+        try await layout.forEachDataCluster { (cluster) async throws(ImageError) in
+            let start = Int64(cluster) * Int64(QCOW2Layout.clusterBytes)
+            let bytes = try await onDataThread { () throws(ImageError) in
+                try Self.bytes(reader, at: start, end: byteCount, count: QCOW2Layout.clusterBytes)
+            }
+            try await give(bytes)
+        }
+    }
+
+    private static func layout(of reader: any ImageReader, byteCount: Int64) throws(ImageError) -> QCOW2Layout {
+        var map = QCOW2Layout.Map(virtualBytes: UInt64(byteCount))
+        var offset: Int64 = 0
+        while offset < byteCount {
+            let piece = try bytes(reader, at: offset, end: byteCount, count: Limits.readBytes)
+            for start in stride(from: 0, to: piece.count, by: QCOW2Layout.clusterBytes) {
+                let end = min(start + QCOW2Layout.clusterBytes, piece.count)
+                if !(unsafe piece[start..<end].withUnsafeBytes { unsafe Zeros.fill($0) }) {
+                    map.mark(cluster: Int(offset) / QCOW2Layout.clusterBytes + start / QCOW2Layout.clusterBytes)
+                }
+            }
+            offset += Int64(piece.count)
+        }
+        return QCOW2Layout(virtualBytes: UInt64(byteCount), map: map)
+    }
+
+    /// Zeros beyond the end.
+    private static func bytes(
+        _ reader: any ImageReader, at offset: Int64, end: Int64, count: Int
+    ) throws(ImageError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let there = Int(min(Int64(count), end - offset))
+        var failure: ImageError?
+        unsafe bytes.withUnsafeMutableBytes { buffer in
+            do throws(ImageError) {
+                try unsafe reader.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<there]))
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
     /// An image that never became one leaves nothing behind.
-    private func discard(_ id: String) async {
+    private func discard(_ id: String, disk: String?) async {
         let now = now
         await quietly { () async throws(ImageError) in
             try await records.settle { db in
                 if let image = try ImageRows.find(db, id) { try Self.bury(db, image, now: now) }
+                if let disk {
+                    try db.execute(sql: "DELETE FROM image_disks WHERE disk_key = ?", arguments: [disk])
+                    try db.execute(sql: "INSERT OR IGNORE INTO image_trash (key) VALUES (?)", arguments: [disk])
+                }
             }
         }
         await emptyTrash()

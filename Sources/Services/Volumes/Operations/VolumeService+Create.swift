@@ -198,6 +198,10 @@ extension VolumeService {
     private func type(_ db: Database, _ request: VolumeRequest, _ source: Source?, _ asker: Asker) throws -> VolumeType
     {
         if let named = request.type { return try Lookups.type(db, named: named, for: asker) }
+        // An image may say what it is best kept on.
+        if case .image? = source?.origin, let named = source?.imageProperties["cinder_img_volume_type"] {
+            return try Lookups.type(db, named: named, for: asker)
+        }
         if let id = source?.typeID, let type = try Lookups.type(db, id: id) { return type }
         return try defaultType(db, project: asker.projectID)
     }
