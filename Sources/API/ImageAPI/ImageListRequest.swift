@@ -184,7 +184,7 @@ enum PageLinks {
         return parts.isEmpty ? path : path + "?" + parts.joined(separator: "&")
     }
 
-    private static func escaped(_ text: String) -> String {
+    static func escaped(_ text: String) -> String {
         let digits = Array("0123456789ABCDEF".utf8)
         var out: [UInt8] = []
         for byte in text.utf8 {

@@ -33,4 +33,12 @@ package enum Limits {
     // MARK: Metadata definitions
     package static let definitionNameMax = 80
     package static let definitionTextMax = 500
+    package static let namespacesMax = 10_000
+    /// Properties, objects and tags, of each, in one namespace.
+    package static let definitionsMax = 1_000
+    /// Resource types that one namespace is for.
+    package static let associationsMax = 64
+    package static let resourceTypesMax = 1_000
+    /// Bytes of the documents in one namespace, together.
+    package static let namespaceBytesMax = 1 << 20
 }

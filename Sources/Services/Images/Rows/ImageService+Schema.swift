@@ -7,7 +7,8 @@ extension ImageService {
         Migration("images-0001-images-members-tasks") { db in
             try db.execute(sql: imageTables)
             try db.execute(sql: taskTables)
-        }
+        },
+        Migration("images-0002-metadata-definitions") { db in try db.execute(sql: DefinitionRows.tables) },
     ]
 
     /// A deleted image keeps its row, so that its id is never given to another.
