@@ -230,7 +230,8 @@ if !withoutFaces {
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),
         .testTarget(
-            name: "ImagesTests", dependencies: ["Images", "Primitives", "Records", crypto, grdb], swiftSettings: bytes),
+            name: "ImagesTests", dependencies: ["ImageFormats", "Images", "Primitives", "Records", crypto, grdb],
+            swiftSettings: bytes),
         .testTarget(
             name: "ImageAPITests",
             dependencies: [

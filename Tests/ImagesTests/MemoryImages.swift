@@ -6,6 +6,9 @@ final class MemoryImages: ImageStore {
     private let finished = PosixLocked<[String: [UInt8]]>([:])
 
     var keys: Set<String> { finished.withLock { Set($0.keys) } }
+    func bytes(_ key: String) -> [UInt8]? { finished.withLock { $0[key] } }
+    /// As a driver that freezes a volume does.
+    func put(_ key: String, _ bytes: [UInt8]) { finished.withLock { $0[key] = bytes } }
 
     private final class Writer: ImageWriter {
         let key: String
