@@ -112,7 +112,8 @@ var targets: [Target] = [
         name: "ISCSITests", dependencies: ["BlockDevices", "Codecs", "ISCSI", "Primitives", "SCSI"],
         swiftSettings: bytes),
     .testTarget(
-        name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives"], swiftSettings: bytes),
+        name: "IdentityTests", dependencies: ["Codecs", "Identity", "Records", "Primitives", grdb], swiftSettings: bytes
+    ),
     .testTarget(
         name: "ObjectsTests", dependencies: ["Objects", "Chunks", "Codecs", "Disks", "Primitives", "Rings"],
         swiftSettings: bytes),

@@ -40,7 +40,7 @@ import Testing
         ("GET", "/nowhere", 404), ("GET", "/v2.0/tokens", 404), ("POST", "/v2.0/tokens", 404), ("GET", "/v3/none", 404),
         ("GET", "/v3/users/%zz", 404), ("GET", "/v3/users/%00", 404), ("GET", "/v3/users/%ff", 404),
         ("PUT", "/v3", 405), ("PATCH", "/v3/auth/tokens", 405), ("BREW", "/v3/users", 405),
-        ("POST", "/v3/domains", 405),
+        ("POST", "/v3/domains", 401), ("PUT", "/v3/groups", 405),
         ("GET", "/v3/users", 401), ("HEAD", "/v3/users", 401), ("DELETE", "/v3/users/x", 401),
         ("GET", "/v3/auth/tokens", 401), ("DELETE", "/v3/auth/tokens", 401), ("GET", "/v3/auth/catalog", 401),
     ])

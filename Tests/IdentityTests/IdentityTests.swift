@@ -48,28 +48,29 @@ final class Fixture: Sendable {
             type: "object-store", name: "objects", url: "http://127.0.0.1:8080/v1/AUTH_%(project_id)s"),
     ]
 
-    init() throws {
+    init(rules: PasswordRules = PasswordRules()) throws {
         folder = Self.temporaryFolder()
         clock = Clock()
         records = try RecordStore(path: folder + "/control.db", migrations: IdentityService.migrations)
-        service = try Self.makeService(records: records, folder: folder, clock: clock, hook: atRandomness)
+        service = try Self.makeService(records: records, folder: folder, clock: clock, hook: atRandomness, rules: rules)
         _ = try service.bootstrap(services: Self.published, adminPassword: nil) { secret in
             delivered.withLock { $0 = String(decoding: secret.bytes, as: UTF8.self) }
         }
     }
 
     static func makeService(
-        records: RecordStore, folder: String, clock: Clock, hook: Hook = Hook(), tokenSeconds: Int64 = 3600
+        records: RecordStore, folder: String, clock: Clock, hook: Hook = Hook(), tokenSeconds: Int64 = 3600,
+        rules: PasswordRules = PasswordRules()
     ) throws -> IdentityService {
-        try IdentityService(
-            records: records,
-            configuration: IdentityConfiguration(
-                tokenSeconds: tokenSeconds, keyFolder: folder + "/keys", keyRotationSeconds: 86_400,
-                passwordCost: PasswordCost(log2N: 4, r: 1, p: 1), now: { clock.now },
-                randomBytes: { count in
-                    hook.run()
-                    return IdentityConfiguration.systemRandomBytes(count)
-                }))
+        var configuration = IdentityConfiguration(
+            tokenSeconds: tokenSeconds, keyFolder: folder + "/keys", keyRotationSeconds: 86_400,
+            passwordCost: PasswordCost(log2N: 4, r: 1, p: 1), now: { clock.now },
+            randomBytes: { count in
+                hook.run()
+                return IdentityConfiguration.systemRandomBytes(count)
+            })
+        configuration.passwordRules = rules
+        return try IdentityService(records: records, configuration: configuration)
     }
 
     deinit {

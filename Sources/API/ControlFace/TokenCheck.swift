@@ -16,9 +16,13 @@ package struct TokenCheck: Sendable {
 
     private let authenticator: any Authenticator
     private let threads: WorkThreads
+    private let services: Set<String>
 
-    /// - Parameter threads: for tokens that aren't in memory: verifying one reads tables.
-    package init(authenticator: any Authenticator, threads: WorkThreads) {
+    /// - Parameters:
+    ///   - threads: for tokens that aren't in memory: verifying one reads tables.
+    ///   - services: the service types that access rules of application credentials may call this service by.
+    package init(authenticator: any Authenticator, threads: WorkThreads, services: Set<String>) {
+        self.services = services
         self.authenticator = authenticator
         self.threads = threads
     }
@@ -30,12 +34,22 @@ package struct TokenCheck: Sendable {
         var isService = caller.roles.contains("service")
         if let token = Self.single(request, .controlServiceToken), let found = await verify(token)?.caller {
             isService = isService || found.roles.contains("service")
+            // A service acts for the caller by requests of its own making: the rules are about the caller's.
+            if found.roles.contains("service") { return .caller(caller, isService: true) }
         }
+        guard Self.permits(caller, request, services) else { return .unknown }
         return .caller(caller, isService: isService)
     }
 
     private struct Answer: Sendable {
         var caller: Caller?
+    }
+
+    /// Whether the caller's token is good for this request: the rules of an application credential say so.
+    package static func permits(_ caller: Caller, _ request: Request, _ services: Set<String>) -> Bool {
+        guard caller.accessRules != nil else { return true }
+        guard let path = QueryText.percentDecoded((request.head.path ?? "/").prefix { $0 != "?" }) else { return false }
+        return caller.permits(services: services, method: request.method.rawValue, path: path)
     }
 
     /// nil if it can't be told.

@@ -9,156 +9,99 @@ extension Handlers {
         case (.roles, .post):
             try administrator(call, "create_role")
             let fields = try call.fields("role")
-            if try fields.optionalString("domain_id") != nil { throw .invalid("roles of a domain are not served") }
             let role = try identity.createRole(
-                name: try fields.string("name"), description: try fields.optionalString("description"))
+                name: try fields.string("name"), description: try fields.optionalString("description"),
+                domainID: try fields.optionalString("domain_id"),
+                extra: try fields.extra(besides: Self.roleFields, options: ["immutable"]))
             return Reply(.created, .of(["role": views.role(role)]))
+        case (.role(let id), .patch):
+            try administrator(call, "update_role")
+            let fields = try call.fields("role")
+            if let domain = try fields.optionalString("domain_id"), domain != (try identity.role(id: id).domainID) {
+                throw .invalid("a role can't be moved to another domain")
+            }
+            let role = try identity.updateRole(
+                id: id, name: try fields.optionalString("name"), description: try fields.change("description"),
+                extra: try fields.extra(besides: Self.roleFields, options: ["immutable"]))
+            return Reply(.ok, .of(["role": views.role(role)]))
         case (.role(let id), .delete):
             try administrator(call, "delete_role")
             try identity.deleteRole(id: id)
             return .noContent
         case (.role(let id), _):
-            try administrator(call, "get_role")
+            try roleReader(call, "get_role")
             return Reply(.ok, .of(["role": views.role(try identity.role(id: id))]))
         default:
-            try administrator(call, "list_roles")
-            // Roles of a domain don't exist here, so a list of one domain's is empty.
-            guard call.query["domain_id"] == nil else {
-                return Reply(.ok, views.list("roles", path: "roles", [Role](), views.role))
-            }
+            try roleReader(call, "list_roles")
+            // Those that count everywhere have the empty domain.
+            let filters = call.filters(["name"]) + [.equals("domain_id", call.query["domain_id"] ?? "")]
+            return Reply(.ok, views.list("roles", path: "roles", try identity.roles(filters), views.role))
+        }
+    }
+
+    /// Whoever manages a domain has to know the roles that they may give.
+    private func roleReader(_ call: Call, _ action: String) throws(IdentityError) {
+        let caller = try authenticated(call)
+        if case .domain = caller.scope, caller.hasRole("manager") { return }
+        try systemReader(call, action)
+    }
+
+    private static let roleFields: Set<String> = ["name", "description", "domain_id"]
+
+    // MARK: Roles that imply others.
+
+    func answerImplications(_ call: Call) throws(IdentityError) -> Reply {
+        let views = Views(base: call.base)
+        switch (call.route, call.method) {
+        case (.impliedRoles(let prior), _):
+            try systemReader(call, "list_implied_roles")
+            let implied = try identity.impliedRoles(by: prior)
+            let role = try identity.role(id: prior)
             return Reply(
-                .ok, views.list("roles", path: "roles", try identity.roles(name: call.query["name"]), views.role))
-        }
-    }
-
-    /// The roles that a user was given on the target.
-    func listGrants(_ call: Call, _ target: AssignmentTarget, userID: String) throws(IdentityError) -> Reply {
-        try administrator(call, "list_grants")
-        _ = try identity.user(.id(userID))
-        try checkExists(target)
-        let held = try identity.assignments(AssignmentFilter(userID: userID, roleID: nil, target: target))
-        var roles: [Role] = []
-        for assignment in held.items { roles.append(try identity.role(id: assignment.roleID)) }
-        let views = Views(base: call.base)
-        return Reply(.ok, views.list("roles", path: grantPath(target, userID), roles, views.role))
-    }
-
-    func answerGrant(_ call: Call, _ assignment: RoleAssignment) throws(IdentityError) -> Reply {
-        switch call.method {
-        case .put:
-            try administrator(call, "create_grant")
-            try identity.grant(assignment)
-        case .delete:
-            try administrator(call, "revoke_grant")
-            try identity.withdraw(assignment)
+                .ok,
+                .of([
+                    "role_inference": .of([
+                        "prior_role": views.roleReference(role), "implies": .array(implied.map(views.roleReference)),
+                    ]), "links": .of(["self": .string("\(call.base)/v3/roles/\(prior)/implies")]),
+                ]))
+        case (.impliedRole(let prior, let implied), .put):
+            try administrator(call, "create_implied_role")
+            try identity.addImplication(prior: prior, implied: implied)
+            return Reply(.created, try implication(call, prior, implied))
+        case (.impliedRole(let prior, let implied), .delete):
+            try administrator(call, "delete_implied_role")
+            try identity.removeImplication(prior: prior, implied: implied)
+            return .noContent
+        case (.impliedRole(let prior, let implied), _):
+            try systemReader(call, "get_implied_role")
+            guard try identity.impliedRoles(by: prior).contains(where: { $0.id == implied }) else {
+                throw .notFound(kind: "implied role", id: "\(prior) implies \(implied)")
+            }
+            return call.isHead ? .noContent : Reply(.ok, try implication(call, prior, implied))
         default:
-            try administrator(call, "check_grant")
-            guard try identity.holds(assignment) else {
-                throw .notFound(kind: "role assignment with role", id: assignment.roleID)
-            }
+            try systemReader(call, "list_role_inference_rules")
+            let rules = try identity.roleInferences()
+            return Reply(
+                .ok,
+                .of([
+                    "role_inferences": .array(
+                        rules.map { rule in
+                            .of([
+                                "prior_role": views.roleReference(rule.prior),
+                                "implies": .array(rule.implied.map(views.roleReference)),
+                            ])
+                        }), "links": .of(["self": .string("\(call.base)/v3/role_inferences")]),
+                ]))
         }
-        return .noContent
     }
 
-    func listAssignments(_ call: Call) throws(IdentityError) -> Reply {
-        try administrator(call, "list_role_assignments")
-        var target: AssignmentTarget?
-        var scopes = 0
-        if let id = call.query["scope.project.id"] { (target, scopes) = (.project(id), scopes + 1) }
-        if let id = call.query["scope.domain.id"] { (target, scopes) = (.domain(id), scopes + 1) }
-        if call.query["scope.system"] != nil { (target, scopes) = (.system, scopes + 1) }
-        guard scopes <= 1 else { throw .invalid("the filters name more than one scope") }
-        let roleID = call.query["role.id"]
-        let isEffective = call.flag("effective") == true
+    private func implication(_ call: Call, _ prior: String, _ implied: String) throws(IdentityError) -> JSON {
         let views = Views(base: call.base)
-        let empty = Listing<RoleAssignment>(items: [], isTruncated: false)
-        var listing = empty
-        // There are no groups yet, and nothing is inherited: lists of either are empty.
-        if call.query["group.id"] == nil, call.query["scope.OS-INHERIT:inherited_to"] == nil {
-            listing = try identity.assignments(
-                AssignmentFilter(userID: call.query["user.id"], roleID: isEffective ? nil : roleID, target: target))
-            if isEffective { listing = try expanded(listing, roleID: roleID) }
-        }
-        let named = call.flag("include_names") == true
-        var items: [JSON] = []
-        for assignment in listing.items { items.append(try view(assignment, named: named, base: call.base)) }
-        return Reply(
-            .ok,
-            views.list(
-                "role_assignments", path: "role_assignments",
-                Listing(items: items, isTruncated: listing.isTruncated)
-            ) { $0 })
-    }
-
-    /// Implied roles listed beside those that imply them, each once.
-    private func expanded(
-        _ listing: Listing<RoleAssignment>, roleID: String?
-    ) throws(IdentityError) -> Listing<RoleAssignment> {
-        var seen: [(user: String, target: AssignmentTarget)] = []
-        var items: [RoleAssignment] = []
-        for assignment in listing.items {
-            // The rows are ordered by user and target, so a pair already seen is the last one.
-            if let last = seen.last, last.user == assignment.userID, last.target == assignment.target { continue }
-            seen.append((assignment.userID, assignment.target))
-            for role in try identity.effectiveRoles(userID: assignment.userID, on: assignment.target)
-            where roleID == nil || role.id == roleID {
-                items.append(RoleAssignment(userID: assignment.userID, roleID: role.id, target: assignment.target))
-            }
-        }
-        return Listing(items: items, isTruncated: listing.isTruncated)
-    }
-
-    private func view(
-        _ assignment: RoleAssignment, named: Bool, base: String
-    ) throws(IdentityError) -> JSON {
-        var role = JSON.of(["id": .string(assignment.roleID)])
-        var user = JSON.of(["id": .string(assignment.userID)])
-        if named {
-            role.add("name", .string(try identity.role(id: assignment.roleID).name))
-            let found = try identity.user(.id(assignment.userID))
-            user.add("name", .string(found.name))
-            user.add("domain", try namedDomain(found.domainID))
-        }
-        let scope: JSON
-        switch assignment.target {
-        case .project(let id):
-            var project = JSON.of(["id": .string(id)])
-            if named {
-                let found = try identity.project(.id(id))
-                project.add("name", .string(found.name))
-                project.add("domain", try namedDomain(found.domainID))
-            }
-            scope = .of(["project": project])
-        case .domain(let id):
-            var domain = JSON.of(["id": .string(id)])
-            if named { domain.add("name", .string(try identity.domain(.id(id)).name)) }
-            scope = .of(["domain": domain])
-        case .system: scope = .of(["system": .of(["all": .bool(true)])])
-        }
-        let path = "\(grantPath(assignment.target, assignment.userID))/\(assignment.roleID)"
         return .of([
-            "role": role, "user": user, "scope": scope,
-            "links": .of(["assignment": .string("\(base)/v3/\(path)")]),
+            "role_inference": .of([
+                "prior_role": views.roleReference(try identity.role(id: prior)),
+                "implies": views.roleReference(try identity.role(id: implied)),
+            ]), "links": .of(["self": .string("\(call.base)/v3/roles/\(prior)/implies/\(implied)")]),
         ])
-    }
-
-    private func namedDomain(_ id: String) throws(IdentityError) -> JSON {
-        .of(["id": .string(id), "name": .string(try identity.domain(.id(id)).name)])
-    }
-
-    private func grantPath(_ target: AssignmentTarget, _ userID: String) -> String {
-        switch target {
-        case .project(let id): "projects/\(id)/users/\(userID)/roles"
-        case .domain(let id): "domains/\(id)/users/\(userID)/roles"
-        case .system: "system/users/\(userID)/roles"
-        }
-    }
-
-    private func checkExists(_ target: AssignmentTarget) throws(IdentityError) {
-        switch target {
-        case .project(let id): _ = try identity.project(.id(id))
-        case .domain(let id): _ = try identity.domain(.id(id))
-        case .system: break
-        }
     }
 }

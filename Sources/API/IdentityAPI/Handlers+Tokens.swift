@@ -103,6 +103,7 @@ enum AuthenticationRequest {
         }
         var password: (user: UserReference, password: Secret)?
         var token: String?
+        var application: (credential: ApplicationCredentialReference, secret: Secret)?
         for method in methods {
             guard let name = method.string else {
                 throw .invalid("Invalid input for field 'methods': it must be a list of names.")
@@ -112,11 +113,21 @@ enum AuthenticationRequest {
                 let user = try identity.object("password").object("user")
                 password = (try Self.user(user), Secret(try user.string("password")))
             case "token": token = try identity.object("token").string("id")
+            case "application_credential":
+                let fields = try identity.object("application_credential")
+                application = (try Self.credential(fields), Secret(try fields.string("secret")))
             // A method that isn't configured here.
             default: throw .unauthorized
             }
         }
-        return Authentication(password: password, token: token, scope: try scope(auth))
+        var authentication = Authentication(password: password, token: token, scope: try scope(auth))
+        authentication.applicationCredential = application
+        return authentication
+    }
+
+    private static func credential(_ fields: Fields) throws(IdentityError) -> ApplicationCredentialReference {
+        if let id = try fields.optionalString("id") { return .id(id) }
+        return .name(try fields.string("name"), try user(try fields.object("user")))
     }
 
     private static func scope(_ auth: Fields) throws(IdentityError) -> Authentication.Scope {
@@ -139,8 +150,7 @@ enum AuthenticationRequest {
                 }
                 return .system
             case "unscoped": return .unscoped
-            // Trusts are not served: a scope that nobody has.
-            case "OS-TRUST:trust": throw .unauthorized
+            case "OS-TRUST:trust": return .trust(try scope.object("OS-TRUST:trust").string("id"))
             default: throw .invalid("Invalid input for field 'scope': \(kind) is not known.")
             }
         default: throw .invalid("Invalid input for field 'scope': it must be an object or \"unscoped\".")

@@ -35,24 +35,41 @@ package struct Handlers: Sendable {
             }
         case .authCatalog: return try showCatalog(call)
         case .authProjects, .authDomains, .authSystem: return try listOwnScopes(call)
-        case .domains, .domain: return try readDomains(call)
+        case .domains, .domain: return try answerDomains(call)
         case .projects, .project: return try answerProjects(call)
-        case .users, .user, .userPassword, .userProjects: return try answerUsers(call)
+        case .projectTags(let id): return try answerTags(call, projectID: id)
+        case .projectTag(let id, let tag): return try answerTag(call, projectID: id, tag)
+        case .users, .user, .userPassword, .userProjects, .userGroups: return try answerUsers(call)
+        case .groups, .group, .groupUsers: return try answerGroups(call)
+        case .groupUser(let group, let user): return try answerMember(call, groupID: group, userID: user)
         case .roles, .role: return try answerRoles(call)
-        case .grants(let target, let user): return try listGrants(call, target, userID: user)
-        case .grant(let target, let user, let role):
-            return try answerGrant(call, RoleAssignment(userID: user, roleID: role, target: target))
+        case .impliedRoles, .impliedRole, .roleInferences: return try answerImplications(call)
+        case .grants(let place): return try listGrants(call, place)
+        case .grant(let place, let role): return try answerGrant(call, place, roleID: role)
         case .roleAssignments: return try listAssignments(call)
-        case .services, .service, .endpoints, .endpoint, .regions, .region: return try readCatalog(call)
+        case .applicationCredentials(let user): return try answerApplicationCredentials(call, userID: user)
+        case .applicationCredential(let user, let id): return try answerApplicationCredential(call, userID: user, id)
+        case .accessRules(let user): return try listAccessRules(call, userID: user)
+        case .accessRule(let user, let id): return try answerAccessRule(call, userID: user, id)
+        case .trusts, .trust, .trustRoles, .trustRole: return try answerTrusts(call)
+        case .services, .service: return try answerServices(call)
+        case .endpoints, .endpoint: return try answerEndpoints(call)
+        case .regions, .region: return try answerRegions(call)
         }
     }
 
     // MARK: Who is asking.
 
-    /// The caller's token, verified; 401 if there is none.
+    /// The caller's token, verified; 401 if there is none, or if it isn't good for this request.
     func authenticated(_ call: Call) throws(IdentityError) -> TokenInfo {
         guard let token = call.authToken else { throw .unauthorized }
-        return try identity.validate(token)
+        let info = try identity.validate(token)
+        guard info.applicationCredential?.rules != nil else { return info }
+        let method = call.isHead ? "HEAD" : call.method.rawValue
+        guard let path = call.path, info.caller.permits(services: ["identity"], method: method, path: path) else {
+            throw .unauthorized
+        }
+        return info
     }
 
     /// The caller if they are an administrator; else 403, naming the action.
@@ -63,12 +80,64 @@ package struct Handlers: Sendable {
         return caller
     }
 
-    /// The caller if they are the user in question or an administrator.
-    func own(_ call: Call, userID: String, _ action: String) throws(IdentityError) {
+    /// The caller if they are an administrator or read the whole system.
+    @discardableResult
+    func systemReader(_ call: Call, _ action: String) throws(IdentityError) -> TokenInfo {
         let caller = try authenticated(call)
-        guard caller.user.id == userID || caller.hasRole("admin") else {
+        guard caller.hasRole("admin") || caller.readsSystem else { throw .forbidden(action: "identity:\(action)") }
+        return caller
+    }
+
+    /// The caller if they read the whole system, or the domain that the thing in question lies in.
+    @discardableResult
+    func reader(
+        _ call: Call, _ action: String, of domainID: () throws(IdentityError) -> String?
+    ) throws(IdentityError) -> TokenInfo {
+        let caller = try authenticated(call)
+        if caller.hasRole("admin") || caller.readsSystem { return caller }
+        guard try holds("reader", caller, domainID) else { throw .forbidden(action: "identity:\(action)") }
+        return caller
+    }
+
+    /// The caller if they are an administrator, or manage the domain that the thing in question lies in.
+    @discardableResult
+    func manager(
+        _ call: Call, _ action: String, of domainID: () throws(IdentityError) -> String?
+    ) throws(IdentityError) -> TokenInfo {
+        let caller = try authenticated(call)
+        if caller.hasRole("admin") { return caller }
+        guard try holds("manager", caller, domainID) else { throw .forbidden(action: "identity:\(action)") }
+        return caller
+    }
+
+    /// The caller if they are the user in question, or read what that user's domain has.
+    @discardableResult
+    func own(_ call: Call, userID: String, _ action: String) throws(IdentityError) -> TokenInfo {
+        let caller = try authenticated(call)
+        if caller.user.id == userID { return caller }
+        return try reader(call, action) { () throws(IdentityError) in try identity.user(.id(userID)).domainID }
+    }
+
+    /// Whether the caller's token is of just that domain, with the role. What isn't there is in no domain.
+    private func holds(
+        _ role: String, _ caller: TokenInfo, _ domainID: () throws(IdentityError) -> String?
+    ) throws(IdentityError) -> Bool {
+        guard case .domain(let own) = caller.scope, caller.hasRole(role) else { return false }
+        do throws(IdentityError) {
+            return try domainID() == own.id
+        } catch .notFound {
+            return false
+        }
+    }
+
+    /// The filter for a list that the caller may see of one domain only; nil for those who see all.
+    func domainFilter(_ call: Call, _ action: String) throws(IdentityError) -> ListFilter? {
+        let caller = try authenticated(call)
+        if caller.hasRole("admin") || caller.readsSystem { return nil }
+        guard case .domain(let own) = caller.scope, caller.hasRole("reader") else {
             throw .forbidden(action: "identity:\(action)")
         }
+        return .equals("domain_id", own.id)
     }
 
     /// The domain of what the caller makes when they name none: that of their scope.
@@ -79,4 +148,17 @@ package struct Handlers: Sendable {
         case .unscoped, .system: .standard
         }
     }
+
+    /// The same, as the id that a rule about domains goes by.
+    func domainID(of call: Call, _ fields: Fields) throws(IdentityError) -> String? {
+        switch try domain(of: try authenticated(call), fields) {
+        case .id(let id): id
+        case .name: nil
+        }
+    }
+}
+
+extension TokenInfo {
+    /// Whether the caller may see everything, wherever it lies.
+    var readsSystem: Bool { scope == .system && hasRole("reader") }
 }

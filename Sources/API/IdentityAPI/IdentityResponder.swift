@@ -47,6 +47,8 @@ package struct IdentityResponder: HTTPResponder {
             route: route, method: request.method == .head ? .get : request.method,
             query: Call.query(target.dropFirst(path.count + 1)), authToken: token(request, .authToken),
             subjectToken: token(request, .subjectToken), body: nil, base: base)
+        call.isHead = request.method == .head
+        call.path = QueryText.percentDecoded(path)
         if [.post, .put, .patch].contains(request.method) {
             switch await body(request) {
             case .tooLarge: return .error(.contentTooLarge, ErrorText.tooLarge, base: base)

@@ -2,6 +2,24 @@ import ControlFace
 package import HTTPTypes
 package import Identity
 
+/// Where a role is given, to whom, and whether for what lies below only.
+package struct GrantPlace: Sendable, Equatable {
+    package var target: AssignmentTarget
+    package var actor: Actor
+    package var isInherited = false
+
+    /// The address of the roles given here, behind `/v3/`.
+    var path: String {
+        let place =
+            switch target {
+            case .project(let id): "projects/\(id)"
+            case .domain(let id): "domains/\(id)"
+            case .system: "system"
+            }
+        return "\(isInherited ? "OS-INHERIT/" : "")\(place)/\(actor.kind)s/\(actor.id)/roles"
+    }
+}
+
 /// Every address of the Identity API that is answered; parsed from the path alone, before anything else happens.
 package enum Route: Sendable, Equatable {
     case root
@@ -15,15 +33,33 @@ package enum Route: Sendable, Equatable {
     case domain(String)
     case projects
     case project(String)
+    case projectTags(String)
+    case projectTag(String, tag: String)
     case users
     case user(String)
     case userPassword(String)
     case userProjects(String)
+    case userGroups(String)
+    case applicationCredentials(user: String)
+    case applicationCredential(user: String, String)
+    case accessRules(user: String)
+    case accessRule(user: String, String)
+    case groups
+    case group(String)
+    case groupUsers(String)
+    case groupUser(String, user: String)
     case roles
     case role(String)
+    case impliedRoles(prior: String)
+    case impliedRole(prior: String, implied: String)
+    case roleInferences
     case roleAssignments
-    case grants(AssignmentTarget, user: String)
-    case grant(AssignmentTarget, user: String, role: String)
+    case grants(GrantPlace)
+    case grant(GrantPlace, role: String)
+    case trusts
+    case trust(String)
+    case trustRoles(String)
+    case trustRole(String, role: String)
     case services
     case service(String)
     case endpoints
@@ -44,61 +80,128 @@ package enum Route: Sendable, Equatable {
     }
 
     private static func versioned(_ path: [String]) -> Route? {
-        let tail = path.count > 1 ? path[1] : ""
-        switch (path.first, path.count) {
-        case (nil, _): return .version
-        case ("auth", 2):
-            switch tail {
-            case "tokens": return .authTokens
-            case "catalog": return .authCatalog
-            case "projects": return .authProjects
-            case "domains": return .authDomains
-            case "system": return .authSystem
-            default: return nil
-            }
-        case ("OS-FEDERATION", 2): return tail == "projects" ? .authProjects : tail == "domains" ? .authDomains : nil
-        case ("domains", 1): return .domains
-        case ("domains", 2): return .domain(tail)
-        case ("projects", 1): return .projects
-        case ("projects", 2): return .project(tail)
-        case ("users", 1): return .users
-        case ("users", 2): return .user(tail)
-        case ("users", 3):
-            return path[2] == "password" ? .userPassword(tail) : path[2] == "projects" ? .userProjects(tail) : nil
-        case ("roles", 1): return .roles
-        case ("roles", 2): return .role(tail)
-        case ("role_assignments", 1): return .roleAssignments
-        case ("services", 1): return .services
-        case ("services", 2): return .service(tail)
-        case ("endpoints", 1): return .endpoints
-        case ("endpoints", 2): return .endpoint(tail)
-        case ("regions", 1): return .regions
-        case ("regions", 2): return .region(tail)
-        case ("projects", 5...6): return grant(.project(tail), Array(path.dropFirst(2)))
-        case ("domains", 5...6): return grant(.domain(tail), Array(path.dropFirst(2)))
-        case ("system", 4...5): return grant(.system, Array(path.dropFirst()))
+        guard let collection = path.first else { return .version }
+        let rest = Array(path.dropFirst())
+        switch collection {
+        case "auth": return rest.count == 1 ? auth(rest[0]) : nil
+        case "OS-FEDERATION": return rest == ["projects"] ? .authProjects : rest == ["domains"] ? .authDomains : nil
+        case "OS-INHERIT": return inherited(rest)
+        case "OS-TRUST": return rest.first == "trusts" ? trust(Array(rest.dropFirst())) : nil
+        case "domains":
+            return one(rest, .domains, Route.domain) ?? grant(.domain(rest[0]), Array(rest.dropFirst()))
+        case "projects": return one(rest, .projects, Route.project) ?? project(rest[0], Array(rest.dropFirst()))
+        case "users": return one(rest, .users, Route.user) ?? user(rest[0], Array(rest.dropFirst()))
+        case "groups": return one(rest, .groups, Route.group) ?? group(rest[0], Array(rest.dropFirst()))
+        case "roles": return one(rest, .roles, Route.role) ?? role(rest[0], Array(rest.dropFirst()))
+        case "system": return grant(.system, rest)
+        case "role_inferences": return rest.isEmpty ? .roleInferences : nil
+        case "role_assignments": return rest.isEmpty ? .roleAssignments : nil
+        case "services": return one(rest, .services, Route.service)
+        case "endpoints": return one(rest, .endpoints, Route.endpoint)
+        case "regions": return one(rest, .regions, Route.region)
         default: return nil
         }
     }
 
-    /// `users/{id}/roles[/{id}]`.
+    /// A collection or one of its items; nil for what is longer.
+    private static func one(_ rest: [String], _ all: Route, _ item: (String) -> Route) -> Route? {
+        rest.isEmpty ? all : rest.count == 1 ? item(rest[0]) : nil
+    }
+
+    private static func auth(_ name: String) -> Route? {
+        switch name {
+        case "tokens": .authTokens
+        case "catalog": .authCatalog
+        case "projects": .authProjects
+        case "domains": .authDomains
+        case "system": .authSystem
+        default: nil
+        }
+    }
+
+    private static func project(_ id: String, _ path: [String]) -> Route? {
+        guard path.first == "tags" else { return grant(.project(id), path) }
+        return path.count == 1 ? .projectTags(id) : path.count == 2 ? .projectTag(id, tag: path[1]) : nil
+    }
+
+    private static func user(_ id: String, _ path: [String]) -> Route? {
+        switch (path[0], path.count) {
+        case ("password", 1): .userPassword(id)
+        case ("projects", 1): .userProjects(id)
+        case ("groups", 1): .userGroups(id)
+        case ("application_credentials", 1): .applicationCredentials(user: id)
+        case ("application_credentials", 2): .applicationCredential(user: id, path[1])
+        case ("access_rules", 1): .accessRules(user: id)
+        case ("access_rules", 2): .accessRule(user: id, path[1])
+        default: nil
+        }
+    }
+
+    private static func group(_ id: String, _ path: [String]) -> Route? {
+        guard path[0] == "users" else { return nil }
+        return path.count == 1 ? .groupUsers(id) : path.count == 2 ? .groupUser(id, user: path[1]) : nil
+    }
+
+    private static func role(_ id: String, _ path: [String]) -> Route? {
+        guard path[0] == "implies" else { return nil }
+        return path.count == 1
+            ? .impliedRoles(prior: id) : path.count == 2 ? .impliedRole(prior: id, implied: path[1]) : nil
+    }
+
+    private static func trust(_ path: [String]) -> Route? {
+        switch path.count {
+        case 0: .trusts
+        case 1: .trust(path[0])
+        case 2: path[1] == "roles" ? .trustRoles(path[0]) : nil
+        case 3: path[1] == "roles" ? .trustRole(path[0], role: path[2]) : nil
+        default: nil
+        }
+    }
+
+    /// `{users|groups}/{id}/roles[/{id}]`.
     private static func grant(_ target: AssignmentTarget, _ path: [String]) -> Route? {
-        guard path[0] == "users", path[2] == "roles" else { return nil }
-        return path.count == 3 ? .grants(target, user: path[1]) : .grant(target, user: path[1], role: path[3])
+        guard path.count == 3 || path.count == 4, path[2] == "roles", let actor = actor(path[0], path[1]) else {
+            return nil
+        }
+        let place = GrantPlace(target: target, actor: actor)
+        return path.count == 3 ? .grants(place) : .grant(place, role: path[3])
+    }
+
+    /// `{domains|projects}/{id}/{users|groups}/{id}/roles[/{id}]/inherited_to_projects`.
+    private static func inherited(_ path: [String]) -> Route? {
+        guard path.count == 6 || path.count == 7, path[4] == "roles", path.last == "inherited_to_projects",
+            let actor = actor(path[2], path[3])
+        else { return nil }
+        let target: AssignmentTarget
+        switch path[0] {
+        case "domains": target = .domain(path[1])
+        case "projects": target = .project(path[1])
+        default: return nil
+        }
+        let place = GrantPlace(target: target, actor: actor, isInherited: true)
+        return path.count == 6 ? .grants(place) : .grant(place, role: path[5])
+    }
+
+    private static func actor(_ kind: String, _ id: String) -> Actor? {
+        kind == "users" ? .user(id) : kind == "groups" ? .group(id) : nil
     }
 
     /// What may be done here. HEAD goes wherever GET does.
     package var methods: [HTTPRequest.Method] {
         switch self {
-        case .root, .version, .authCatalog, .authProjects, .authDomains, .authSystem, .domains, .domain, .userProjects,
-            .roleAssignments, .grants, .services, .service, .endpoints, .endpoint, .regions, .region:
+        case .root, .version, .authCatalog, .authProjects, .authDomains, .authSystem, .userProjects, .userGroups,
+            .groupUsers, .impliedRoles, .roleInferences, .roleAssignments, .grants, .accessRules, .trustRoles,
+            .trustRole:
             [.get, .head]
         case .authTokens: [.get, .head, .post, .delete]
-        case .projects, .users, .roles: [.get, .head, .post]
-        case .project, .user: [.get, .head, .patch, .delete]
-        case .role: [.get, .head, .delete]
+        case .domains, .projects, .users, .groups, .roles, .services, .endpoints, .regions, .applicationCredentials,
+            .trusts:
+            [.get, .head, .post]
+        case .domain, .project, .user, .group, .role, .service, .endpoint: [.get, .head, .patch, .delete]
+        case .region: [.get, .head, .put, .patch, .delete]
+        case .applicationCredential, .accessRule, .trust: [.get, .head, .delete]
+        case .projectTags, .projectTag, .groupUser, .impliedRole, .grant: [.get, .head, .put, .delete]
         case .userPassword: [.post]
-        case .grant: [.get, .head, .put, .delete]
         }
     }
 }

@@ -27,7 +27,7 @@ package struct ImageResponder: HTTPResponder {
         publicBase: @escaping @Sendable () -> String, identityURL: @escaping @Sendable () -> String
     ) {
         self.images = images
-        tokens = TokenCheck(authenticator: authenticator, threads: threads)
+        tokens = TokenCheck(authenticator: authenticator, threads: threads, services: ["image"])
         self.logger = logger
         self.publicBase = publicBase
         self.identityURL = identityURL

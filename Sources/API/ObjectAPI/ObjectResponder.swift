@@ -83,8 +83,7 @@ package final class ObjectResponder: RequestResponder {
             return then(Requester(caller: nil, referer: referer))
         }
         if let caller = authenticator.cachedCaller(token: token) {
-            exchange.caller = caller
-            return then(Requester(caller: caller, referer: referer))
+            return proceed(exchange, caller, referer, path, then)
         }
         let authenticator = authenticator
         offload(exchange) {
@@ -96,11 +95,27 @@ package final class ObjectResponder: RequestResponder {
         } then: { (exchange, result: Result<Caller?, ObjectError>) in
             switch result {
             case .success(let caller):
-                exchange.caller = caller
-                then(Requester(caller: caller, referer: referer))
+                self.proceed(exchange, caller, referer, path, then)
             case .failure(let error): self.refuse(exchange, error, path)
             }
         }
+    }
+
+    /// A token that isn't good for this request (access rules of an application credential) is as none.
+    private func proceed(
+        _ exchange: Exchange, _ caller: Caller?, _ referer: String?, _ path: ObjectPath,
+        _ then: @Sendable (Requester) -> Void
+    ) {
+        if let caller, caller.accessRules != nil {
+            let raw = exchange.head.target.storage.prefix { $0 != UInt8(ascii: "?") }
+            let decoded = PercentCoding.decode(raw).flatMap { String(validating: $0, as: UTF8.self) }
+            guard let decoded,
+                caller.permits(
+                    services: ["object-store"], method: exchange.head.verb.description, path: decoded)
+            else { return then(Requester(caller: nil, referer: referer)) }
+        }
+        exchange.caller = caller
+        then(Requester(caller: caller, referer: referer))
     }
 
     /// Runs blocking work on a work thread and its continuation on the loop, if the client is still there.

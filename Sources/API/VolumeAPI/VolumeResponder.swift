@@ -149,14 +149,22 @@ package struct VolumeResponder: HTTPResponder {
             return .failure(Refusal(reply: .fault(.forbidden, "A token of a project is needed.")))
         }
         var isService = caller.roles.contains("service")
+        var isVouchedFor = false
         if let service = single(request, .serviceToken), case .success(let found?) = await verify(service) {
-            isService = isService || found.roles.contains("service")
+            isVouchedFor = found.roles.contains("service")
+            isService = isService || isVouchedFor
+        }
+        guard isVouchedFor || TokenCheck.permits(caller, request, Self.serviceTypes) else {
+            return .failure(Self.unauthenticated)
         }
         let asker = Asker(
             userID: caller.user.id, projectID: project.id, isAdmin: caller.roles.contains("admin"),
             isService: isService, requestID: requestID)
         return .success((asker, caller.roles))
     }
+
+    /// What access rules of application credentials may call this service.
+    private static let serviceTypes: Set<String> = ["volumev3", "block-storage", "block-store", "volume"]
 
     private static let unauthenticated = Refusal(
         reply: .fault(.unauthorized, "The request you have made requires authentication."))

@@ -11,6 +11,7 @@ package struct IdentityConfiguration: Sendable {
     package var passwordCost: PasswordCost
     /// The region that the catalog's built-in part is published in.
     package var region = IdentityService.regionName
+    package var passwordRules = PasswordRules()
     /// Unix seconds.
     package var now: @Sendable () -> Int64
     /// That many bytes from the system's CSPRNG.

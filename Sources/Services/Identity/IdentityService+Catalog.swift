@@ -62,7 +62,7 @@ extension IdentityService {
     }
 
     package func regions() throws(IdentityError) -> Listing<Region> {
-        try list("regions", [], order: "id", Lookups.region)
+        try list("regions", [ListFilter](), order: "id", Lookups.region)
     }
 
     package func region(id: String) throws(IdentityError) -> Region {

@@ -5,6 +5,8 @@ package struct AssignmentFilter: Sendable {
     package var userID: String?
     package var roleID: String?
     package var target: AssignmentTarget?
+    package var groupID: String?
+    package var isInherited: Bool?
     package init(userID: String?, roleID: String?, target: AssignmentTarget?) {
         self.userID = userID
         self.roleID = roleID
@@ -17,24 +19,40 @@ enum Assignments {
     static func add(_ db: Database, _ assignment: RoleAssignment) throws {
         try db.execute(
             sql: """
-                INSERT INTO assignments (user_id, target_kind, target_id, role_id) VALUES (?, ?, ?, ?)
-                ON CONFLICT DO NOTHING
-                """,
-            arguments: [assignment.userID, assignment.target.kind, assignment.target.id, assignment.roleID])
+                INSERT INTO assignments (actor_kind, actor_id, target_kind, target_id, role_id, inherited)
+                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+                """, arguments: values(assignment))
     }
 
     /// True if there was one.
     static func remove(_ db: Database, _ assignment: RoleAssignment) throws -> Bool {
-        try db.execute(
-            sql: "DELETE FROM assignments WHERE user_id = ? AND target_kind = ? AND target_id = ? AND role_id = ?",
-            arguments: [assignment.userID, assignment.target.kind, assignment.target.id, assignment.roleID])
+        try db.execute(sql: "DELETE FROM assignments" + condition, arguments: values(assignment))
         return db.changesCount > 0
+    }
+
+    static func has(_ db: Database, _ assignment: RoleAssignment) throws -> Bool {
+        try Int.fetchOne(db, sql: "SELECT 1 FROM assignments" + condition, arguments: values(assignment)) != nil
+    }
+
+    private static let condition = """
+         WHERE actor_kind = ? AND actor_id = ? AND target_kind = ? AND target_id = ? AND role_id = ? AND inherited = ?
+        """
+
+    private static func values(_ assignment: RoleAssignment) -> StatementArguments {
+        [
+            assignment.actor.kind, assignment.actor.id, assignment.target.kind, assignment.target.id,
+            assignment.roleID, assignment.isInherited,
+        ]
     }
 }
 
 extension IdentityService {
     package func roles(name: String?) throws(IdentityError) -> Listing<Role> {
-        try list("roles", [("name", name)], order: "name", Lookups.role)
+        try list("roles", [("domain_id", ""), ("name", name)], order: "name", Lookups.role)
+    }
+
+    package func roles(_ filters: [ListFilter]) throws(IdentityError) -> Listing<Role> {
+        try list("roles", filters, order: "name, id", Lookups.role)
     }
 
     package func role(id: String) throws(IdentityError) -> Role {
@@ -45,30 +63,120 @@ extension IdentityService {
         try found("role", name, try read { db in try Lookups.role(db, name: name) })
     }
 
-    package func createRole(name: String, description: String?) throws(IdentityError) -> Role {
+    package func createRole(
+        name: String, description: String?, domainID: String? = nil, extra: String = "{}"
+    ) throws(IdentityError) -> Role {
         try checkName(name, max: Limits.roleNameMax)
         try checkDescription(description)
-        let role = Role(id: newID(), name: name, description: description)
-        return try naming("role", name, domainID: nil) { () throws(IdentityError) in
+        try checkExtra(extra)
+        if let domainID { _ = try domain(.id(domainID)) }
+        let role = Role(id: newID(), name: name, description: description, domainID: domainID, extra: extra)
+        return try naming("role", name, domainID: domainID) { () throws(IdentityError) in
             try write { db in
                 try db.execute(
-                    sql: "INSERT INTO roles (id, name, description) VALUES (?, ?, ?)",
-                    arguments: [role.id, role.name, role.description])
+                    sql: "INSERT INTO roles (id, name, description, domain_id, extra) VALUES (?, ?, ?, ?, ?)",
+                    arguments: [role.id, role.name, role.description, domainID ?? "", extra])
                 return role
             }
         }
+    }
+
+    /// The roles that every installation has keep their names: policies are written with them.
+    package func updateRole(
+        id: String, name: String?, description: String??, extra: String
+    ) throws(IdentityError) -> Role {
+        if let name { try checkName(name, max: Limits.roleNameMax) }
+        try checkDescription(description ?? nil)
+        try checkExtra(extra)
+        return try naming("role", name ?? id, domainID: nil) { () throws(IdentityError) in
+            try write { db in
+                guard let role = try Lookups.role(db, id: id) else {
+                    throw IdentityError.notFound(kind: "role", id: id)
+                }
+                try self.checkMutable(db, "roles", "role", id, extra)
+                let renames = name != nil && name != role.name
+                guard !renames || !Self.isBuiltIn(role) else {
+                    throw IdentityError.forbidden(action: "identity:update_role")
+                }
+                try db.execute(
+                    sql: "UPDATE roles SET name = ?, description = ?, extra = json_patch(extra, ?) WHERE id = ?",
+                    arguments: [name ?? role.name, description ?? role.description, extra, id])
+                return try Lookups.role(db, id: id) ?? role
+            }
+        }
+    }
+
+    private static func isBuiltIn(_ role: Role) -> Bool {
+        role.domainID == nil && ["admin", "manager", "member", "reader", "service"].contains(role.name)
+    }
+
+    // MARK: Roles that imply others.
+
+    package func impliedRoles(by priorID: String) throws(IdentityError) -> [Role] {
+        _ = try role(id: priorID)
+        return try read { db in try Lookups.implied(db, by: priorID) }
+    }
+
+    /// Every role that implies others, with those.
+    package func roleInferences() throws(IdentityError) -> [(prior: Role, implied: [Role])] {
+        try read { db in
+            let priors = try Lookups.all(
+                db,
+                """
+                SELECT * FROM roles WHERE id IN (SELECT prior_id FROM implied_roles)
+                ORDER BY name, id LIMIT \(Limits.listMax)
+                """, [], Lookups.role)
+            return try priors.map { ($0, try Lookups.implied(db, by: $0.id)) }
+        }
+    }
+
+    /// `.forbidden` for a role that must not be had by way of another, or one of another domain.
+    package func addImplication(prior: String, implied: String) throws(IdentityError) {
+        try write { db in
+            let (priorRole, impliedRole) = try self.pair(db, prior, implied)
+            // A role that counts everywhere can't stand for one of a domain; the reverse is what those are for.
+            guard
+                impliedRole.domainID == nil && impliedRole.name != "admin"
+                    || impliedRole.domainID != nil && priorRole.domainID != nil
+            else { throw IdentityError.forbidden(action: "identity:create_implied_role") }
+            try db.execute(
+                sql: "INSERT INTO implied_roles (prior_id, implied_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                arguments: [prior, implied])
+        }
+    }
+
+    package func removeImplication(prior: String, implied: String) throws(IdentityError) {
+        try write { db in
+            _ = try self.pair(db, prior, implied)
+            try db.execute(
+                sql: "DELETE FROM implied_roles WHERE prior_id = ? AND implied_id = ?", arguments: [prior, implied])
+            guard db.changesCount == 1 else {
+                throw IdentityError.notFound(kind: "implied role", id: "\(prior) implies \(implied)")
+            }
+        }
+    }
+
+    private func pair(_ db: Database, _ prior: String, _ implied: String) throws -> (Role, Role) {
+        guard let priorRole = try Lookups.role(db, id: prior) else {
+            throw IdentityError.notFound(kind: "role", id: prior)
+        }
+        guard let impliedRole = try Lookups.role(db, id: implied) else {
+            throw IdentityError.notFound(kind: "role", id: implied)
+        }
+        return (priorRole, impliedRole)
     }
 
     /// Removes the role from everyone who holds it. The roles that every installation has can't go.
     package func deleteRole(id: String) throws(IdentityError) {
         try write { db in
             guard let role = try Lookups.role(db, id: id) else { throw IdentityError.notFound(kind: "role", id: id) }
-            guard !["admin", "manager", "member", "reader", "service"].contains(role.name) else {
+            guard !Self.isBuiltIn(role) else {
                 throw IdentityError.forbidden(action: "identity:delete_role")
             }
+            try self.checkMutable(db, "roles", "role", id, nil)
             let holders = try Lookups.all(
                 db, "SELECT * FROM assignments WHERE role_id = ?", [id], Lookups.assignment)
-            for holder in holders { try self.revoke(db, .grant(user: holder.userID, holder.target)) }
+            for holder in holders { try self.revokeTokens(db, of: holder) }
             try db.execute(sql: "DELETE FROM roles WHERE id = ?", arguments: [id])
         }
     }
@@ -88,7 +196,7 @@ extension IdentityService {
             guard try Assignments.remove(db, assignment) else {
                 throw IdentityError.notFound(kind: "role assignment", id: assignment.roleID)
             }
-            try self.revoke(db, .grant(user: assignment.userID, assignment.target))
+            try self.revokeTokens(db, of: assignment)
         }
     }
 
@@ -96,13 +204,7 @@ extension IdentityService {
     package func holds(_ assignment: RoleAssignment) throws(IdentityError) -> Bool {
         try read { db in
             try self.checkExists(db, assignment)
-            return try Lookups.one(
-                db,
-                """
-                SELECT * FROM assignments
-                WHERE user_id = ? AND target_kind = ? AND target_id = ? AND role_id = ?
-                """, [assignment.userID, assignment.target.kind, assignment.target.id, assignment.roleID],
-                Lookups.assignment) != nil
+            return try Assignments.has(db, assignment)
         }
     }
 
@@ -111,9 +213,11 @@ extension IdentityService {
         try list(
             "assignments",
             [
-                ("user_id", filter.userID), ("role_id", filter.roleID), ("target_kind", filter.target?.kind),
-                ("target_id", filter.target?.id),
-            ], order: "user_id, target_kind, target_id, role_id", Lookups.assignment)
+                ("actor_kind", filter.userID != nil ? "user" : filter.groupID != nil ? "group" : nil),
+                ("actor_id", filter.userID ?? filter.groupID), ("role_id", filter.roleID),
+                ("target_kind", filter.target?.kind), ("target_id", filter.target?.id),
+                ("inherited", filter.isInherited),
+            ], order: "actor_kind DESC, actor_id, target_kind, target_id, role_id, inherited", Lookups.assignment)
     }
 
     /// The roles a user holds on the target, implied ones included.
@@ -121,19 +225,50 @@ extension IdentityService {
         try read { db in try Lookups.effectiveRoles(db, userID: userID, on: target) }
     }
 
-    private func checkExists(_ db: Database, _ assignment: RoleAssignment) throws {
-        guard try Lookups.user(db, .id(assignment.userID)) != nil else {
-            throw IdentityError.notFound(kind: "user", id: assignment.userID)
+    /// Those who lost a role lose their tokens on that scope; below an inherited grant each validation looks afresh.
+    private func revokeTokens(_ db: Database, of assignment: RoleAssignment) throws {
+        switch assignment.actor {
+        case .user(let id):
+            try revoke(db, .grant(user: id, assignment.target))
+            if case .project(let project) = assignment.target {
+                try db.execute(
+                    sql: """
+                        DELETE FROM application_credentials WHERE user_id = ? AND project_id = ? AND id IN (
+                            SELECT credential_id FROM application_credential_roles WHERE role_id = ?)
+                        """, arguments: [id, project, assignment.roleID])
+            }
+        case .group(let id):
+            let members = try String.fetchAll(
+                db, sql: "SELECT user_id FROM group_members WHERE group_id = ?", arguments: [id])
+            for member in members { try revoke(db, .grant(user: member, assignment.target)) }
         }
-        guard try Lookups.role(db, id: assignment.roleID) != nil else {
+    }
+
+    private func checkExists(_ db: Database, _ assignment: RoleAssignment) throws {
+        switch assignment.actor {
+        case .user(let id):
+            guard try Lookups.user(db, .id(id)) != nil else { throw IdentityError.notFound(kind: "user", id: id) }
+        case .group(let id):
+            guard try Lookups.group(db, id: id) != nil else { throw IdentityError.notFound(kind: "group", id: id) }
+        }
+        guard let role = try Lookups.role(db, id: assignment.roleID) else {
             throw IdentityError.notFound(kind: "role", id: assignment.roleID)
         }
+        var domainID: String?
         switch assignment.target {
         case .project(let id):
-            guard try Lookups.project(db, .id(id)) != nil else { throw IdentityError.notFound(kind: "project", id: id) }
+            guard let project = try Lookups.project(db, .id(id)) else {
+                throw IdentityError.notFound(kind: "project", id: id)
+            }
+            domainID = project.domainID
         case .domain(let id):
             guard try Lookups.domain(db, .id(id)) != nil else { throw IdentityError.notFound(kind: "domain", id: id) }
+            domainID = id
         case .system: break
+        }
+        // A domain's own role is for what lies in that domain.
+        guard role.domainID == nil || role.domainID == domainID else {
+            throw IdentityError.forbidden(action: "identity:create_grant")
         }
     }
 }

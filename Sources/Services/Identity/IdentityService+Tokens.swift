@@ -7,6 +7,9 @@ extension IdentityService {
     /// Whatever is wrong (name, password, token, scope, or something disabled) is `.unauthorized`, after the same
     /// time for a known and an unknown user.
     package func issue(_ authentication: Authentication) throws(IdentityError) -> IssuedToken {
+        if let (reference, secret) = authentication.applicationCredential {
+            return try issue(reference, secret, authentication)
+        }
         guard authentication.password != nil || authentication.token != nil else {
             throw .invalid("'methods' names no method that is configured")
         }
@@ -23,6 +26,10 @@ extension IdentityService {
         }
         if let token = authentication.token {
             let (payload, parent) = try validatePayload(token)
+            // What was delegated is good for its project, and for nothing that could be made of it.
+            guard parent.applicationCredential == nil, parent.trust == nil else {
+                throw .forbidden(action: "identity:rescope_token")
+            }
             guard userID == nil || userID == parent.user.id else { throw .unauthorized }
             basis.parent = (payload, parent.issuedAt)
             userID = parent.user.id
@@ -37,11 +44,16 @@ extension IdentityService {
         guard let userID else { throw .unauthorized }
         let audit = [configuration.randomBytes(16)] + (chain.map { [$0] } ?? [])
         let mask = TokenPayload.mask(methods)
+        if case .trust(let id) = authentication.scope { try useTrust(id, userID: userID) }
         let issuance = try read { db in
             try self.check(db, basis, userID: userID)
             return try self.resolve(
                 db, userID: userID, scope: authentication.scope, methods: mask, expiresAt: expiresAt, audit: audit)
         }
+        return try seal(issuance)
+    }
+
+    private func seal(_ issuance: Issuance) throws(IdentityError) -> IssuedToken {
         guard let primary = keys.current.first else { throw .keyRepository("no primary key") }
         let token = try Fernet.seal(
             issuance.payload.encoded(), key: primary, time: UInt64(issuance.info.issuedAt),
@@ -50,24 +62,25 @@ extension IdentityService {
         return IssuedToken(token: token, info: issuance.info)
     }
 
-    /// The user's id if the password is theirs and they may sign in, and the hash that it was compared with: by the
-    /// time that hashing is through, it may be another password's.
-    func verify(
-        _ password: Secret, of reference: UserReference
-    ) throws(IdentityError) -> (id: String, hash: String) {
-        let found = try read { db -> (id: String, hash: String?, enabled: Bool)? in
-            guard let user = try Lookups.user(db, reference),
-                let domain = try Lookups.domain(db, .id(user.domainID))
-            else { return nil }
-            return (user.id, try Lookups.passwordHash(db, userID: user.id), user.enabled && domain.enabled)
+    /// A token on what the credential is for; no other scope can be asked for.
+    private func issue(
+        _ reference: ApplicationCredentialReference, _ secret: Secret, _ authentication: Authentication
+    ) throws(IdentityError) -> IssuedToken {
+        guard authentication.password == nil, authentication.token == nil, authentication.scope == .standard else {
+            throw .unauthorized
         }
-        let known = found?.hash.flatMap { PasswordHash(text: $0) }
-        // Too long or empty is wrong, but is hashed all the same, as something of a fair length.
-        let fits = (1...Limits.passwordBytesMax).contains(password.bytes.count)
-        let candidate = fits ? password : Secret("-")
-        let matches = try (known ?? decoyHash).matches(candidate)
-        guard let found, let hash = found.hash, known != nil, matches, fits, found.enabled else { throw .unauthorized }
-        return (found.id, hash)
+        let credential = try verify(secret, of: reference)
+        let audit = [configuration.randomBytes(16)]
+        let expiresAt = min(now + configuration.tokenSeconds, credential.expiresAt ?? .max)
+        return try seal(
+            try read { db in
+                try self.issuance(
+                    db,
+                    TokenPayload(
+                        userID: credential.userID, methods: TokenPayload.mask([.application_credential]),
+                        scope: .application(project: credential.projectID, credential: credential.id),
+                        expiresAt: expiresAt, auditIDs: audit))
+            })
     }
 
     /// What a token is made from, as it was when it was checked.
@@ -107,7 +120,7 @@ extension IdentityService {
                 var attempt = payload
                 attempt.scope = .project(id)
                 // A default project that is gone, disabled or closed to them leaves the user unscoped.
-                if try Validation.info(db, attempt, issuedAt: 0) != nil { payload = attempt }
+                if try validation.info(db, attempt, issuedAt: 0) != nil { payload = attempt }
             }
         case .project(let reference):
             guard let project = try Lookups.project(db, reference) else { throw IdentityError.unauthorized }
@@ -116,10 +129,22 @@ extension IdentityService {
             guard let domain = try Lookups.domain(db, reference) else { throw IdentityError.unauthorized }
             payload.scope = .domain(domain.id)
         case .system: payload.scope = .system
+        case .trust(let id):
+            guard let trust = try Lookups.trust(db, id: id), trust.trusteeID == userID else {
+                throw IdentityError.unauthorized
+            }
+            payload.scope = .trust(project: trust.projectID, trust: trust.id)
+            if trust.impersonates { payload.userID = trust.trustorID }
+            payload.expiresAt = min(payload.expiresAt, trust.expiresAt ?? .max)
         }
+        return try issuance(db, payload)
+    }
+
+    private func issuance(_ db: Database, _ payload: TokenPayload) throws -> Issuance {
         // Times have whole seconds: a token made in the second of a revocation is dated after it.
-        let issuedAt = max(now, try Revocations.latest(db, userID: userID).map { $0 + 1 } ?? 0)
-        guard let info = try Validation.info(db, payload, issuedAt: issuedAt) else { throw IdentityError.unauthorized }
+        let latest = try Revocations.latest(db, userID: payload.userID, on: payload.scope.target)
+        let issuedAt = max(now, latest.map { $0 + 1 } ?? 0)
+        guard let info = try validation.info(db, payload, issuedAt: issuedAt) else { throw IdentityError.unauthorized }
         return Issuance(payload: payload, info: info)
     }
 }

@@ -11,6 +11,7 @@ package struct NewUser: Sendable {
     package var email: String?
     package var description: String?
     package var enabled: Bool
+    package var extra = "{}"
 
     package init(
         name: String, domain: DomainReference, password: Secret?, defaultProjectID: String?, email: String?,
@@ -34,6 +35,8 @@ package struct UserChange: Sendable {
     package var defaultProjectID: String??
     package var email: String??
     package var description: String??
+    /// A JSON object that is merged into the attributes that clients store.
+    package var extra = "{}"
     package init() {}
 }
 
@@ -41,6 +44,10 @@ extension IdentityService {
     package func users(name: String?, domainID: String?, enabled: Bool?) throws(IdentityError) -> Listing<User> {
         try list(
             "users", [("name", name), ("domain_id", domainID), ("enabled", enabled)], order: "name, id", Lookups.user)
+    }
+
+    package func users(_ filters: [ListFilter]) throws(IdentityError) -> Listing<User> {
+        try list("users", filters, order: "name, id", Lookups.user)
     }
 
     package func user(_ reference: UserReference) throws(IdentityError) -> User {
@@ -54,26 +61,26 @@ extension IdentityService {
     package func createUser(_ new: NewUser) throws(IdentityError) -> User {
         try checkName(new.name, max: Limits.userNameMax)
         try checkDescription(new.description)
+        try checkExtra(new.extra)
         let domain = try self.domain(new.domain)
         var hashText: String?
         if let password = new.password { hashText = try hash(password) }
         let user = User(
             id: newID(), name: new.name, domainID: domain.id, defaultProjectID: new.defaultProjectID, email: new.email,
-            description: new.description, enabled: new.enabled)
+            description: new.description, enabled: new.enabled, extra: new.extra)
         return try naming("user", new.name, domainID: domain.id) { () throws(IdentityError) in
             try write { db in
                 try db.execute(
                     sql: """
                         INSERT INTO users
-                        (id, name, domain_id, default_project_id, email, description, password_hash, enabled)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                        (id, name, domain_id, default_project_id, email, description, password_hash, enabled, extra,
+                        password_set_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                         """,
                     arguments: [
                         user.id, user.name, user.domainID, user.defaultProjectID, user.email, user.description,
-                        hashText,
-                        user.enabled,
+                        hashText, user.enabled, user.extra, self.now,
                     ])
-                return user
+                return try Lookups.user(db, .id(user.id)) ?? user
             }
         }
     }
@@ -82,6 +89,7 @@ extension IdentityService {
     package func updateUser(id: String, _ change: UserChange) throws(IdentityError) -> User {
         if let name = change.name { try checkName(name, max: Limits.userNameMax) }
         try checkDescription(change.description ?? nil)
+        try checkExtra(change.extra)
         var newHash: String?
         if let password = change.password { newHash = try hash(password) }
         return try naming("user", change.name ?? id, domainID: nil) { () throws(IdentityError) in
@@ -97,13 +105,15 @@ extension IdentityService {
                 if let value = change.description { user.description = value }
                 try db.execute(
                     sql: """
-                        UPDATE users SET name = ?, enabled = ?, default_project_id = ?, email = ?, description = ?
-                        WHERE id = ?
+                        UPDATE users SET name = ?, enabled = ?, default_project_id = ?, email = ?, description = ?,
+                        extra = json_patch(extra, ?) WHERE id = ?
                         """,
-                    arguments: [user.name, user.enabled, user.defaultProjectID, user.email, user.description, id])
+                    arguments: [
+                        user.name, user.enabled, user.defaultProjectID, user.email, user.description, change.extra, id,
+                    ])
                 if let newHash { try self.store(db, newHash, userID: id) }
                 if wasEnabled, !user.enabled { try self.revoke(db, .user(id)) }
-                return user
+                return try Lookups.user(db, .id(id)) ?? user
             }
         }
     }
@@ -127,7 +137,11 @@ extension IdentityService {
     package func changePassword(
         userID: String, from original: Secret, to password: Secret
     ) throws(IdentityError) {
-        let verified = try verify(original, of: .id(userID))
+        let verified = try verify(original, of: .id(userID), allowingExpired: true)
+        guard !(try user(.id(userID)).hasLockedPassword) else {
+            throw .invalid("The password of this user can't be changed by themselves.")
+        }
+        try checkHistory(password, userID: userID)
         let newHash = try hash(password)
         try write { db in
             // Hashing takes its time, and an operator may have reset the password meanwhile: theirs stays.
@@ -150,14 +164,9 @@ extension IdentityService {
         guard (1...Limits.passwordBytesMax).contains(password.bytes.count) else {
             throw .invalid("Invalid input for field 'password': it must have 1 to \(Limits.passwordBytesMax) bytes.")
         }
+        try checkStrength(password)
         return try PasswordHash(
             password: password, cost: configuration.passwordCost, randomBytes: configuration.randomBytes
         ).text
-    }
-
-    private func store(_ db: Database, _ hash: String, userID: String) throws {
-        try db.execute(sql: "UPDATE users SET password_hash = ? WHERE id = ?", arguments: [hash, userID])
-        guard db.changesCount == 1 else { throw IdentityError.notFound(kind: "user", id: userID) }
-        try revoke(db, .user(userID))
     }
 }

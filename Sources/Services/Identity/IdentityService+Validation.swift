@@ -36,7 +36,7 @@ extension IdentityService {
         let generation = cache.generation
         let info = try read { db -> TokenInfo? in
             guard try !Revocations.covers(db, payload, issuedAt: issuedAt) else { return nil }
-            return try Validation.info(db, payload, issuedAt: issuedAt)
+            return try validation.info(db, payload, issuedAt: issuedAt)
         }
         guard let info else { throw .unauthorized }
         if moment < payload.expiresAt { cache.store(token, info, generation: generation, now: moment) }
@@ -45,9 +45,12 @@ extension IdentityService {
 }
 
 /// What the tables say of a token's payload, without its signature, expiry and revocation.
-enum Validation {
+struct Validation {
+    let now: Int64
+    let rules: PasswordRules
+
     /// nil if something it names is gone or disabled, or the user holds no role on the scope.
-    static func info(_ db: Database, _ payload: TokenPayload, issuedAt: Int64) throws -> TokenInfo? {
+    func info(_ db: Database, _ payload: TokenPayload, issuedAt: Int64) throws -> TokenInfo? {
         guard let user = try Lookups.user(db, .id(payload.userID)), user.enabled,
             let userDomain = try Lookups.domain(db, .id(user.domainID)), userDomain.enabled
         else { return nil }
@@ -56,16 +59,17 @@ enum Validation {
             userDomain: Caller.Named(id: userDomain.id, name: userDomain.name), scope: .unscoped,
             methods: payload.methodNames, auditIDs: payload.auditIDs.map { Base64.encodeURL($0, padded: false) },
             issuedAt: issuedAt, expiresAt: payload.expiresAt, roles: [])
+        info.passwordExpiresAt = rules.expiry(ofPasswordSetAt: user.passwordSetAt, extra: user.ignoresPasswordExpiry)
         switch payload.scope {
         case .unscoped: return info
-        case .project(let id):
+        case .project(let id), .trust(let id, _), .application(let id, _):
             guard let project = try Lookups.project(db, .id(id)), project.enabled,
                 let domain = try Lookups.domain(db, .id(project.domainID)), domain.enabled
             else { return nil }
             info.scope = .project(
                 Caller.Named(id: project.id, name: project.name), domain: Caller.Named(id: domain.id, name: domain.name)
             )
-            info.roles = try Lookups.effectiveRoles(db, userID: user.id, on: .project(id))
+            try fillRoles(db, &info, payload, projectID: id)
         case .domain(let id):
             guard let domain = try Lookups.domain(db, .id(id)), domain.enabled else { return nil }
             info.scope = .domain(Caller.Named(id: domain.id, name: domain.name))
@@ -75,5 +79,36 @@ enum Validation {
             info.roles = try Lookups.effectiveRoles(db, userID: user.id, on: .system)
         }
         return info.roles.isEmpty ? nil : info
+    }
+
+    /// The user's roles on the project; of a delegation, those that were delegated and are still held.
+    private func fillRoles(
+        _ db: Database, _ info: inout TokenInfo, _ payload: TokenPayload, projectID: String
+    ) throws {
+        switch payload.scope {
+        case .trust(_, let id):
+            guard let trust = try Lookups.trust(db, id: id), trust.projectID == projectID,
+                now < trust.expiresAt ?? .max, info.user.id == (trust.impersonates ? trust.trustorID : trust.trusteeID),
+                let trustor = try Lookups.user(db, .id(trust.trustorID)), trustor.enabled,
+                let trustee = try Lookups.user(db, .id(trust.trusteeID)), trustee.enabled
+            else { return }
+            for user in [trustor, trustee] {
+                guard try Lookups.domain(db, .id(user.domainID))?.enabled == true else { return }
+            }
+            let held = try Lookups.effectiveRoles(db, userID: trustor.id, on: .project(projectID))
+            // All of them or none: a trust isn't good for less than was agreed on.
+            guard trust.roles.allSatisfy(held.contains) else { return }
+            info.roles = try Lookups.withImplied(db, trust.roles).filter { $0.domainID == nil }
+            info.trust = trust
+        case .application(_, let id):
+            guard let credential = try Lookups.applicationCredential(db, id: id),
+                credential.userID == info.user.id, credential.projectID == projectID,
+                now < credential.expiresAt ?? .max
+            else { return }
+            let held = try Lookups.effectiveRoles(db, userID: info.user.id, on: .project(projectID))
+            info.roles = try Lookups.withImplied(db, credential.roles).filter(held.contains)
+            info.applicationCredential = credential
+        default: info.roles = try Lookups.effectiveRoles(db, userID: info.user.id, on: .project(projectID))
+        }
     }
 }

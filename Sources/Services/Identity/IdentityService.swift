@@ -76,6 +76,8 @@ package final class IdentityService: Sendable {
 
     package var now: Int64 { configuration.now() }
 
+    var validation: Validation { Validation(now: now, rules: configuration.passwordRules) }
+
     /// 32 hex digits.
     func newID() -> String { hexText(configuration.randomBytes(16)) }
 

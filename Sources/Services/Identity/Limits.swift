@@ -37,4 +37,18 @@ package enum Limits {
     package static let keyFilesMax = 64
     /// Levels of parents or of implied roles that are followed.
     package static let depthMax = 16
+    /// Tags of one project or domain, and the characters of each.
+    package static let tagsMax = 80
+    package static let tagMax = 255
+    /// Bytes of the attributes that clients store beside ours, as JSON.
+    package static let extraMax = 65_536
+    /// Bytes of a credential's or a policy's blob.
+    package static let blobMax = 65_536
+    /// Roles and access rules that one application credential or trust may name.
+    package static let delegatedRolesMax = 64
+    package static let accessRulesMax = 64
+    /// Application credentials, trusts or EC2 credentials that one user may own.
+    package static let delegationsMax = 1_000
+    /// How often a trust may be passed on.
+    package static let redelegationsMax = 3
 }

@@ -1,6 +1,7 @@
 import GRDB
 
-/// Tokens that were taken back before their time: by themselves, their chain, their user, or a user on one scope.
+/// Tokens that were taken back before their time: by themselves, their chain, their user, a user on one scope, or all
+/// on one scope.
 ///
 /// A user's row covers the tokens that were issued at or before `issued_before`. Times have whole seconds, so a second
 /// revocation of one user within a second is dated a second later, and so is a token issued in a revocation's second:
@@ -15,6 +16,8 @@ enum Revocations {
         case user(String)
         /// A user's tokens on one scope: they lost a role there.
         case grant(user: String, AssignmentTarget)
+        /// Every token on a scope: it was disabled.
+        case place(AssignmentTarget)
 
         var key: (kind: String, subject: String) {
             switch self {
@@ -22,13 +25,22 @@ enum Revocations {
             case .chain(let id): ("chain", hexText(id))
             case .user(let id): ("user", id)
             case .grant(let user, let target): ("grant", "\(user) \(target.kind) \(target.id)")
+            case .place(let target): ("place", "\(target.kind) \(target.id)")
             }
         }
 
-        /// Whose tokens go by their time of issue; nil where all go.
+        /// Whether tokens that were issued later live; else all go.
+        var goesByTime: Bool {
+            switch self {
+            case .token, .chain: false
+            case .user, .grant, .place: true
+            }
+        }
+
+        /// Whose tokens go, where it is one user's.
         var userID: String? {
             switch self {
-            case .token, .chain: nil
+            case .token, .chain, .place: nil
             case .user(let id): id
             case .grant(let user, _): user
             }
@@ -58,16 +70,18 @@ enum Revocations {
                 db.cachedStatement(sql: "SELECT issued_before FROM revocations WHERE kind = ? AND subject = ?"),
                 arguments: [kind, name])
             guard let before else { continue }
-            if subject.userID == nil || issuedAt <= before { return true }
+            if !subject.goesByTime || issuedAt <= before { return true }
         }
         return false
     }
 
-    /// The latest moment that any revocation of this user's tokens covers.
-    static func latest(_ db: Database, userID: String) throws -> Int64? {
-        try Int64.fetchOne(
-            db.cachedStatement(sql: "SELECT MAX(issued_before) FROM revocations WHERE user_id = ?"),
-            arguments: [userID])
+    /// The latest moment that any revocation of this user's tokens, or of all on the scope, covers.
+    static func latest(_ db: Database, userID: String, on target: AssignmentTarget? = nil) throws -> Int64? {
+        let (kind, subject) = target.map { Subject.place($0).key } ?? ("", "")
+        return try Int64.fetchOne(
+            db.cachedStatement(
+                sql: "SELECT MAX(issued_before) FROM revocations WHERE user_id = ? OR kind = ? AND subject = ?"),
+            arguments: [userID, kind, subject])
     }
 
     private static func subjects(_ payload: TokenPayload) -> [Subject] {
@@ -75,11 +89,9 @@ enum Revocations {
         if let own = payload.auditIDs.first { subjects.append(.token(own)) }
         if let root = payload.auditIDs.last { subjects.append(.chain(root)) }
         subjects.append(.user(payload.userID))
-        switch payload.scope {
-        case .unscoped: break
-        case .project(let id): subjects.append(.grant(user: payload.userID, .project(id)))
-        case .domain(let id): subjects.append(.grant(user: payload.userID, .domain(id)))
-        case .system: subjects.append(.grant(user: payload.userID, .system))
+        if let target = payload.scope.target {
+            subjects.append(.grant(user: payload.userID, target))
+            subjects.append(.place(target))
         }
         return subjects
     }

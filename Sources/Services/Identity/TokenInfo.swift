@@ -22,6 +22,12 @@ package struct TokenInfo: Sendable, Equatable {
     package var expiresAt: Int64
     /// Implied ones included, by name.
     package var roles: [Role]
+    /// What the token was bought with, if that was one.
+    package var applicationCredential: ApplicationCredential?
+    /// The trust that it stands on, if it does.
+    package var trust: Trust?
+    /// Unix seconds; nil for a password that doesn't end.
+    package var passwordExpiresAt: Int64?
 
     package func hasRole(_ name: String) -> Bool { roles.contains { $0.name == name } }
 
@@ -39,7 +45,8 @@ package struct TokenInfo: Sendable, Equatable {
         }
         return Caller(
             user: user, userDomain: userDomain, project: project, projectDomain: projectDomain, domain: domain,
-            isSystemScoped: isSystemScoped, roles: Set(roles.map(\.name)), expiresAt: expiresAt)
+            isSystemScoped: isSystemScoped, roles: Set(roles.map(\.name)), expiresAt: expiresAt,
+            accessRules: applicationCredential?.rules?.map(\.rule))
     }
 }
 
@@ -59,11 +66,14 @@ package struct Authentication: Sendable {
         case project(ProjectReference)
         case domain(DomainReference)
         case system
+        /// What somebody trusted the user with, by the trust's id.
+        case trust(String)
     }
 
     package var password: (user: UserReference, password: Secret)?
     /// A token to be exchanged for one of another scope.
     package var token: String?
+    package var applicationCredential: (credential: ApplicationCredentialReference, secret: Secret)?
     package var scope: Scope
 
     package init(password: (user: UserReference, password: Secret)?, token: String?, scope: Scope) {

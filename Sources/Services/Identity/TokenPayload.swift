@@ -7,6 +7,20 @@ struct TokenPayload: Equatable {
         case domain(String)
         case project(String)
         case system
+        /// By a trust, on its project.
+        case trust(project: String, trust: String)
+        /// By an application credential, on its project.
+        case application(project: String, credential: String)
+
+        /// Where the roles are held; nil for an unscoped token.
+        var target: AssignmentTarget? {
+            switch self {
+            case .unscoped: nil
+            case .domain(let id): .domain(id)
+            case .project(let id), .trust(let id, _), .application(let id, _): .project(id)
+            case .system: .system
+            }
+        }
     }
 
     var userID: String
@@ -28,7 +42,7 @@ struct TokenPayload: Equatable {
 
     var methodNames: [String] { Method.allCases.filter { methods & $0.bit != 0 }.map(\.rawValue) }
 
-    /// MessagePack, by version: 0 unscoped, 1 domain, 2 project, 8 system.
+    /// MessagePack, by version: 0 unscoped, 1 domain, 2 project, 3 trust, 8 system, 9 application credential.
     func encoded() -> [UInt8] {
         let user = Self.idField(userID)
         let methods = MessagePack.int(methods)
@@ -41,6 +55,10 @@ struct TokenPayload: Equatable {
             case .domain(let id): [.int(1), user, methods, Self.rawIDField(id), expires, audit]
             case .project(let id): [.int(2), user, methods, Self.idField(id), expires, audit]
             case .system: [.int(8), user, methods, .text("all"), expires, audit]
+            case .trust(let project, let trust):
+                [.int(3), user, methods, Self.idField(project), expires, audit, Self.rawIDField(trust)]
+            case .application(let project, let credential):
+                [.int(9), user, methods, Self.idField(project), expires, audit, Self.idField(credential)]
             }
         var out: [UInt8] = []
         MessagePack.array(fields).encode(into: &out)
@@ -58,10 +76,10 @@ struct TokenPayload: Equatable {
     /// nil for versions that are not issued here, and for anything malformed.
     init?(_ bytes: [UInt8]) {
         guard case .array(let fields)? = MessagePack.decode(bytes), case .int(let version)? = fields.first,
-            fields.count == (version == 0 ? 5 : 6),
+            let audit = Self.auditIndex(version), fields.count == audit + (version == 3 || version == 9 ? 2 : 1),
             let user = Self.id(fields[1]), case .int(let methods) = fields[2], (0..<64).contains(methods),
-            let expires = Self.seconds(fields[fields.count - 2]),
-            case .array(let audit) = fields[fields.count - 1], (1...2).contains(audit.count)
+            let expires = Self.seconds(fields[audit - 1]),
+            case .array(let audit) = fields[audit], (1...2).contains(audit.count)
         else { return nil }
         switch version {
         case 0: scope = .unscoped
@@ -72,6 +90,9 @@ struct TokenPayload: Equatable {
             guard let id = Self.id(fields[3]) else { return nil }
             scope = .project(id)
         case 8: scope = .system
+        case 3, 9:
+            guard let id = Self.id(fields[3]), let means = Self.id(fields[6]) else { return nil }
+            scope = version == 3 ? .trust(project: id, trust: means) : .application(project: id, credential: means)
         default: return nil
         }
         userID = user
@@ -81,6 +102,15 @@ struct TokenPayload: Equatable {
         for item in audit {
             guard case .bytes(let id) = item, id.count == 16 else { return nil }
             auditIDs.append(id)
+        }
+    }
+
+    /// Where the audit ids are; nil for versions that are not issued here.
+    private static func auditIndex(_ version: Int64) -> Int? {
+        switch version {
+        case 0: 4
+        case 1, 2, 3, 8, 9: 5
+        default: nil
         }
     }
 

@@ -21,11 +21,13 @@ package struct Caller: Sendable, Equatable {
         let isSystemScoped: Bool
         let roles: Set<String>
         let expiresAt: Int64
+        let accessRules: [AccessRule]?
 
         init(
             user: Named, userDomain: Named, project: Named?, projectDomain: Named?, domain: Named?,
-            isSystemScoped: Bool, roles: Set<String>, expiresAt: Int64
+            isSystemScoped: Bool, roles: Set<String>, expiresAt: Int64, accessRules: [AccessRule]?
         ) {
+            self.accessRules = accessRules
             self.user = user
             self.userDomain = userDomain
             self.project = project
@@ -43,7 +45,7 @@ package struct Caller: Sendable, Equatable {
         a.facts === b.facts
             || a.user == b.user && a.userDomain == b.userDomain && a.project == b.project
                 && a.projectDomain == b.projectDomain && a.domain == b.domain && a.isSystemScoped == b.isSystemScoped
-                && a.roles == b.roles && a.expiresAt == b.expiresAt
+                && a.roles == b.roles && a.expiresAt == b.expiresAt && a.accessRules == b.accessRules
     }
 
     package var user: Named { facts.user }
@@ -58,13 +60,16 @@ package struct Caller: Sendable, Equatable {
     package var roles: Set<String> { facts.roles }
     /// Unix seconds.
     package var expiresAt: Int64 { facts.expiresAt }
+    /// nil for a token that is good for every request; else one of these must permit it: see `permits`.
+    package var accessRules: [AccessRule]? { facts.accessRules }
 
     package init(
         user: Named, userDomain: Named, project: Named?, projectDomain: Named?, domain: Named?,
-        isSystemScoped: Bool, roles: Set<String>, expiresAt: Int64
+        isSystemScoped: Bool, roles: Set<String>, expiresAt: Int64, accessRules: [AccessRule]? = nil
     ) {
         facts = Facts(
             user: user, userDomain: userDomain, project: project, projectDomain: projectDomain, domain: domain,
-            isSystemScoped: isSystemScoped, roles: roles, expiresAt: expiresAt)
+            isSystemScoped: isSystemScoped, roles: roles, expiresAt: expiresAt,
+            accessRules: accessRules)
     }
 }

@@ -83,6 +83,19 @@ package struct ConfigurationKey: Sendable, Hashable {
             ConfigurationKey(
                 "identity.token_lifetime_seconds", .number(3600, 60...604_800), "How long a token is good for."),
             ConfigurationKey(
+                "identity.password_length_min", .number(1, 1...256), "Characters of the shortest password."),
+            ConfigurationKey(
+                "identity.password_history", .number(0, 0...24),
+                "How many of their last passwords users can't choose again. 0: none."),
+            ConfigurationKey(
+                "identity.password_days_max", .number(0, 0...36_500),
+                "Days after which a password has to be changed before its user signs in again. 0: never."),
+            ConfigurationKey(
+                "identity.lockout_failures", .number(0, 0...1_000),
+                "Wrong passwords in a row that lock a user out. 0: none do."),
+            ConfigurationKey(
+                "identity.lockout_seconds", .number(1_800, 1...604_800), "How long a user stays locked out."),
+            ConfigurationKey(
                 "shutdown_seconds", .number(30, 1...3600),
                 "How long requests in flight may take to finish when the daemon is told to stop."),
             ConfigurationKey(

@@ -1,4 +1,5 @@
 package import Configuration
+package import Identity
 
 /// Everything the daemon is told, read once at start. `ConfigurationKey.all` documents the keys.
 package struct DaemonConfiguration: Sendable, Equatable {
@@ -24,6 +25,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// 0: four per core.
     package var objectWorkThreads: Int
     package var tokenLifetimeSeconds: Int
+    package var passwordRules: PasswordRules
     package var shutdownSeconds: Int
     package var logLevel: String
 
@@ -60,6 +62,12 @@ package struct DaemonConfiguration: Sendable, Equatable {
         objectEventLoops = try values.number("object.event_loops")
         objectWorkThreads = try values.number("object.work_threads")
         tokenLifetimeSeconds = try values.number("identity.token_lifetime_seconds")
+        passwordRules = PasswordRules()
+        passwordRules.lengthMin = try values.number("identity.password_length_min")
+        passwordRules.history = try values.number("identity.password_history")
+        passwordRules.daysMax = try values.number("identity.password_days_max")
+        passwordRules.lockoutFailures = try values.number("identity.lockout_failures")
+        passwordRules.lockoutSeconds = try values.number("identity.lockout_seconds")
         shutdownSeconds = try values.number("shutdown_seconds")
         logLevel = try values.text("log.level")
         guard Self.logLevels.contains(logLevel) else {

@@ -1,3 +1,4 @@
+import ImageAPI
 import Images
 import Logging
 private import NIOCore
@@ -33,6 +34,7 @@ struct ImagePlane: Sendable {
         do {
             try await Blocking.run("images") { try images.removeUnfinished() }
             try await service.start()
+            try await service.seedDefinitions(StandardDefinitions.name, StandardDefinitions.all())
         } catch {
             throw DaemonError("Images can't start: \(error).")
         }

@@ -28,6 +28,7 @@ struct ControlPlane: Sendable {
                 settings.tokenSeconds = Int64(configuration.tokenLifetimeSeconds)
                 settings.keyRotationSeconds = max(settings.keyRotationSeconds, settings.tokenSeconds)
                 settings.region = configuration.region
+                settings.passwordRules = configuration.passwordRules
                 let identity = try IdentityService(records: records, configuration: settings)
                 let report = try identity.bootstrap(
                     services: published(endpoints), adminPassword: ClientFiles.randomPassword(),
