@@ -81,7 +81,7 @@ extension Handlers {
         return (token, info)
     }
 
-    private func tokenReply(
+    func tokenReply(
         _ status: HTTPResponse.Status, _ token: String, _ info: TokenInfo, _ call: Call
     ) throws(IdentityError) -> Reply {
         var catalog: [CatalogEntry]?

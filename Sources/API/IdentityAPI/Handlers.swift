@@ -52,6 +52,22 @@ package struct Handlers: Sendable {
         case .accessRules(let user): return try listAccessRules(call, userID: user)
         case .accessRule(let user, let id): return try answerAccessRule(call, userID: user, id)
         case .trusts, .trust, .trustRoles, .trustRole: return try answerTrusts(call)
+        case .credentials, .credential: return try answerCredentials(call)
+        case .keyPairs(let user): return try answerKeyPairs(call, userID: user)
+        case .keyPair(let user, let access): return try answerKeyPair(call, userID: user, access)
+        case .ec2Tokens: return try exchangeRequest(call)
+        case .s3Tokens: return try exchangeStringToSign(call)
+        case .policies, .policy: return try answerPolicies(call)
+        case .consumers, .consumer: return try answerConsumers(call)
+        case .endpointGroups, .endpointGroup: return try answerEndpointGroups(call)
+        case .endpointGroupProjects, .endpointGroupEndpoints, .endpointProjects, .projectEndpoints,
+            .projectEndpointGroups:
+            return try listAssociations(call)
+        case .endpointAssociation(let association, let project):
+            return try answerAssociation(call, association, projectID: project)
+        case .domainConfiguration(let domain, let section, let option):
+            return try answerConfiguration(call, domain, section, option)
+        case .defaultConfiguration(let section, let option): return try showDefaults(call, section, option)
         case .services, .service: return try answerServices(call)
         case .endpoints, .endpoint: return try answerEndpoints(call)
         case .regions, .region: return try answerRegions(call)

@@ -66,6 +66,26 @@ package enum Route: Sendable, Equatable {
     case endpoint(String)
     case regions
     case region(String)
+    case credentials
+    case credential(String)
+    case keyPairs(user: String)
+    case keyPair(user: String, access: String)
+    case ec2Tokens
+    case s3Tokens
+    case policies
+    case policy(String)
+    case consumers
+    case consumer(String)
+    case endpointGroups
+    case endpointGroup(String)
+    case endpointGroupProjects(String)
+    case endpointGroupEndpoints(String)
+    case endpointAssociation(IdentityService.Association, project: String)
+    case endpointProjects(String)
+    case projectEndpoints(String)
+    case projectEndpointGroups(String)
+    case domainConfiguration(domain: String, section: String?, option: String?)
+    case defaultConfiguration(section: String?, option: String?)
 
     /// nil for an address that is not served. A trailing slash changes nothing.
     package init?(path: String) {
@@ -87,6 +107,7 @@ package enum Route: Sendable, Equatable {
         case "OS-FEDERATION": return rest == ["projects"] ? .authProjects : rest == ["domains"] ? .authDomains : nil
         case "OS-INHERIT": return inherited(rest)
         case "OS-TRUST": return rest.first == "trusts" ? trust(Array(rest.dropFirst())) : nil
+        case "domains" where rest.count > 1 && rest[1] == "config" || rest.first == "config": return configuration(rest)
         case "domains":
             return one(rest, .domains, Route.domain) ?? grant(.domain(rest[0]), Array(rest.dropFirst()))
         case "projects": return one(rest, .projects, Route.project) ?? project(rest[0], Array(rest.dropFirst()))
@@ -99,6 +120,13 @@ package enum Route: Sendable, Equatable {
         case "services": return one(rest, .services, Route.service)
         case "endpoints": return one(rest, .endpoints, Route.endpoint)
         case "regions": return one(rest, .regions, Route.region)
+        case "credentials": return one(rest, .credentials, Route.credential)
+        case "policies": return one(rest, .policies, Route.policy)
+        case "ec2tokens": return rest.isEmpty ? .ec2Tokens : nil
+        case "s3tokens": return rest.isEmpty ? .s3Tokens : nil
+        case "OS-OAUTH1":
+            return rest.first == "consumers" ? one(Array(rest.dropFirst()), .consumers, Route.consumer) : nil
+        case "OS-EP-FILTER": return endpointFilter(rest)
         default: return nil
         }
     }
@@ -131,6 +159,8 @@ package enum Route: Sendable, Equatable {
         case ("groups", 1): .userGroups(id)
         case ("application_credentials", 1): .applicationCredentials(user: id)
         case ("application_credentials", 2): .applicationCredential(user: id, path[1])
+        case ("credentials", 2): path[1] == "OS-EC2" ? .keyPairs(user: id) : nil
+        case ("credentials", 3): path[1] == "OS-EC2" ? .keyPair(user: id, access: path[2]) : nil
         case ("access_rules", 1): .accessRules(user: id)
         case ("access_rules", 2): .accessRule(user: id, path[1])
         default: nil
@@ -156,6 +186,37 @@ package enum Route: Sendable, Equatable {
         case 3: path[1] == "roles" ? .trustRole(path[0], role: path[2]) : nil
         default: nil
         }
+    }
+
+    private static func endpointFilter(_ path: [String]) -> Route? {
+        switch (path.first, path.count) {
+        case ("endpoint_groups", 1): return .endpointGroups
+        case ("endpoint_groups", 2): return .endpointGroup(path[1])
+        case ("endpoint_groups", 3):
+            return path[2] == "projects"
+                ? .endpointGroupProjects(path[1]) : path[2] == "endpoints" ? .endpointGroupEndpoints(path[1]) : nil
+        case ("endpoint_groups", 4):
+            return path[2] == "projects" ? .endpointAssociation(.group(path[1]), project: path[3]) : nil
+        case ("endpoints", 3): return path[2] == "projects" ? .endpointProjects(path[1]) : nil
+        case ("projects", 3):
+            return path[2] == "endpoints"
+                ? .projectEndpoints(path[1]) : path[2] == "endpoint_groups" ? .projectEndpointGroups(path[1]) : nil
+        case ("projects", 4):
+            return path[2] == "endpoints" ? .endpointAssociation(.endpoint(path[3]), project: path[1]) : nil
+        default: return nil
+        }
+    }
+
+    /// `{domain}/config[/{section}[/{option}]]`, or `config/[{section}/[{option}/]]default`.
+    private static func configuration(_ path: [String]) -> Route? {
+        if path.first == "config" {
+            guard (2...4).contains(path.count), path.last == "default" else { return nil }
+            return .defaultConfiguration(
+                section: path.count > 2 ? path[1] : nil, option: path.count > 3 ? path[2] : nil)
+        }
+        guard (2...4).contains(path.count) else { return nil }
+        return .domainConfiguration(
+            domain: path[0], section: path.count > 2 ? path[2] : nil, option: path.count > 3 ? path[3] : nil)
     }
 
     /// `{users|groups}/{id}/roles[/{id}]`.
@@ -190,18 +251,24 @@ package enum Route: Sendable, Equatable {
     package var methods: [HTTPRequest.Method] {
         switch self {
         case .root, .version, .authCatalog, .authProjects, .authDomains, .authSystem, .userProjects, .userGroups,
-            .groupUsers, .impliedRoles, .roleInferences, .roleAssignments, .grants, .accessRules, .trustRoles,
+            .endpointGroupProjects, .endpointGroupEndpoints, .endpointProjects, .projectEndpoints,
+            .projectEndpointGroups,
+            .defaultConfiguration, .groupUsers, .impliedRoles, .roleInferences, .roleAssignments, .grants, .accessRules,
+            .trustRoles,
             .trustRole:
             [.get, .head]
         case .authTokens: [.get, .head, .post, .delete]
         case .domains, .projects, .users, .groups, .roles, .services, .endpoints, .regions, .applicationCredentials,
-            .trusts:
+            .trusts, .credentials, .keyPairs, .policies, .consumers, .endpointGroups:
             [.get, .head, .post]
-        case .domain, .project, .user, .group, .role, .service, .endpoint: [.get, .head, .patch, .delete]
-        case .region: [.get, .head, .put, .patch, .delete]
-        case .applicationCredential, .accessRule, .trust: [.get, .head, .delete]
-        case .projectTags, .projectTag, .groupUser, .impliedRole, .grant: [.get, .head, .put, .delete]
-        case .userPassword: [.post]
+        case .domain, .project, .user, .group, .role, .service, .endpoint, .credential, .policy, .consumer,
+            .endpointGroup:
+            [.get, .head, .patch, .delete]
+        case .region, .domainConfiguration: [.get, .head, .put, .patch, .delete]
+        case .applicationCredential, .accessRule, .trust, .keyPair: [.get, .head, .delete]
+        case .endpointAssociation, .projectTags, .projectTag, .groupUser, .impliedRole, .grant:
+            [.get, .head, .put, .delete]
+        case .userPassword, .ec2Tokens, .s3Tokens: [.post]
         }
     }
 }

@@ -151,6 +151,27 @@ struct Views {
         return view
     }
 
+    /// The blob is the owner's secret: only in answers to those who may see it.
+    func credential(_ credential: Credential) -> JSON {
+        with(
+            credential.extra,
+            .of([
+                "id": .string(credential.id), "type": .string(credential.type),
+                "blob": .string(String(decoding: credential.blob.bytes, as: UTF8.self)),
+                "user_id": .string(credential.userID), "project_id": .text(credential.projectID),
+                "links": links("credentials", credential.id),
+            ]))
+    }
+
+    func document(_ document: Document, path: String) -> JSON {
+        var view = JSON.of(["id": .string(document.id), "links": links(path, document.id)])
+        for member in JSONParser.parse(Array(document.body.utf8))?.members ?? []
+        where member.key != "sealed" && view[member.key] == nil {
+            view.add(member.key, member.value)
+        }
+        return view
+    }
+
     /// The view with what clients stored beside ours; ours goes first.
     private func with(_ extra: String, _ view: JSON, options: Bool = false) -> JSON {
         var view = view

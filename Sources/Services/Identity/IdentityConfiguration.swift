@@ -12,6 +12,8 @@ package struct IdentityConfiguration: Sendable {
     /// The region that the catalog's built-in part is published in.
     package var region = IdentityService.regionName
     package var passwordRules = PasswordRules()
+    /// The folder of the keys that credentials are sealed with (0700), beside the token keys.
+    package var credentialKeyFolder: String { keyFolder + "-credentials" }
     /// Unix seconds.
     package var now: @Sendable () -> Int64
     /// That many bytes from the system's CSPRNG.

@@ -126,7 +126,8 @@ extension IdentityService {
     /// `.forbidden` for a token that was delegated and may not delegate further.
     package func checkMayDelegate(_ caller: TokenInfo, _ action: String) throws(IdentityError) {
         let isRestricted = caller.applicationCredential.map { !$0.isUnrestricted } ?? false
-        guard caller.trust == nil, !isRestricted else { throw .forbidden(action: "identity:\(action)") }
+        let isSigned = caller.methods.contains(TokenPayload.Method.ec2credential.rawValue)
+        guard caller.trust == nil, !isRestricted, !isSigned else { throw .forbidden(action: "identity:\(action)") }
     }
 
     // MARK: Access rules.

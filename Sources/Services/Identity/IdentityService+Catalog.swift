@@ -18,6 +18,10 @@ extension IdentityService {
             substitutions["tenant_id"] = project.id
         }
         return try read { db in
+            var chosen: Set<String>?
+            if case .project(let project, _) = info.scope {
+                chosen = try Self.chosenEndpoints(db, projectID: project.id)
+            }
             let services = try Lookups.all(
                 db, "SELECT * FROM services WHERE enabled = 1 ORDER BY type, name, id", [], Lookups.service)
             return try services.compactMap { service in
@@ -25,6 +29,7 @@ extension IdentityService {
                     db, "SELECT * FROM endpoints WHERE service_id = ? AND enabled = 1 ORDER BY interface, id",
                     [service.id], Lookups.endpoint
                 ).compactMap { endpoint -> CatalogEndpoint? in
+                    guard chosen?.contains(endpoint.id) ?? true else { return nil }
                     guard let url = EndpointURL.fill(endpoint.url, substitutions) else { return nil }
                     var endpoint = endpoint
                     endpoint.url = url

@@ -78,7 +78,41 @@ extension IdentityService {
         },
         Migration("identity-0002-groups-delegation") { db in try db.execute(sql: delegationTables) },
         Migration("identity-0003-password-rules") { db in try db.execute(sql: passwordTables) },
+        Migration("identity-0004-credentials") { db in try db.execute(sql: credentialTables) },
     ]
+
+    /// Credentials (sealed), what an operator keeps here for others to read, and which project sees which endpoint.
+    private static let credentialTables = """
+        CREATE TABLE credentials (
+            id TEXT NOT NULL PRIMARY KEY,
+            type TEXT NOT NULL,
+            sealed TEXT NOT NULL,
+            user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+            project_id TEXT REFERENCES projects(id) ON DELETE CASCADE,
+            extra TEXT NOT NULL DEFAULT '{}');
+        CREATE INDEX credentials_by_user ON credentials(user_id);
+        CREATE TABLE documents (
+            kind TEXT NOT NULL,
+            id TEXT NOT NULL,
+            body TEXT NOT NULL,
+            PRIMARY KEY (kind, id));
+        CREATE TABLE endpoint_projects (
+            endpoint_id TEXT NOT NULL REFERENCES endpoints(id) ON DELETE CASCADE,
+            project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+            PRIMARY KEY (project_id, endpoint_id));
+        CREATE TABLE endpoint_group_projects (
+            group_id TEXT NOT NULL,
+            project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+            PRIMARY KEY (project_id, group_id));
+        CREATE TRIGGER documents_gone AFTER DELETE ON documents WHEN OLD.kind = 'endpoint_group' BEGIN
+            DELETE FROM endpoint_group_projects WHERE group_id = OLD.id; END;
+        CREATE TABLE domain_options (
+            domain_id TEXT NOT NULL REFERENCES domains(id) ON DELETE CASCADE,
+            section TEXT NOT NULL,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (domain_id, section, name));
+        """
 
     /// When a password was set, what came before it, and wrong ones in a row. Passwords that were there count from now
     /// on. The two options that `User` carries are columns, so that every row of a user decodes alike.

@@ -27,7 +27,9 @@ extension IdentityService {
         if let token = authentication.token {
             let (payload, parent) = try validatePayload(token)
             // What was delegated is good for its project, and for nothing that could be made of it.
-            guard parent.applicationCredential == nil, parent.trust == nil else {
+            guard parent.applicationCredential == nil, parent.trust == nil,
+                payload.methods & TokenPayload.Method.ec2credential.bit == 0
+            else {
                 throw .forbidden(action: "identity:rescope_token")
             }
             guard userID == nil || userID == parent.user.id else { throw .unauthorized }
@@ -60,6 +62,14 @@ extension IdentityService {
             iv: configuration.randomBytes(16))
         guard token.utf8.count <= Limits.tokenBytesMax else { throw .cryptography("the token is too long") }
         return IssuedToken(token: token, info: issuance.info)
+    }
+
+    /// A token of a user on a project, for a request that they signed with a key of theirs.
+    func issue(signedBy userID: String, on projectID: String) throws(IdentityError) -> IssuedToken {
+        let payload = TokenPayload(
+            userID: userID, methods: TokenPayload.mask([.ec2credential]), scope: .project(projectID),
+            expiresAt: now + configuration.tokenSeconds, auditIDs: [configuration.randomBytes(16)])
+        return try seal(try read { db in try self.issuance(db, payload) })
     }
 
     /// A token on what the credential is for; no other scope can be asked for.

@@ -10,6 +10,9 @@ package final class IdentityService: Sendable {
     package let configuration: IdentityConfiguration
     let records: RecordStore
     let keys: KeyRepository
+    /// Seal credentials; never rotated, since what they sealed stays.
+    let credentialKeys: KeyRepository
+    let usedSignatures = UsedSignatures()
     let cache = TokenCache()
     /// What an unknown user's password is compared with, so that they take as long as a known one.
     let decoyHash: PasswordHash
@@ -31,6 +34,8 @@ package final class IdentityService: Sendable {
         self.records = records
         self.configuration = configuration
         keys = try KeyRepository(folder: configuration.keyFolder, randomBytes: configuration.randomBytes)
+        credentialKeys = try KeyRepository(
+            folder: configuration.credentialKeyFolder, randomBytes: configuration.randomBytes)
         decoyHash = try PasswordHash(
             password: Secret(configuration.randomBytes(24)), cost: configuration.passwordCost,
             randomBytes: configuration.randomBytes)
@@ -77,6 +82,14 @@ package final class IdentityService: Sendable {
     package var now: Int64 { configuration.now() }
 
     var validation: Validation { Validation(now: now, rules: configuration.passwordRules) }
+
+    /// 32 hex digits from the CSPRNG, good as a key.
+    package func randomHex() -> String { newID() }
+
+    /// Base64 with either alphabet; nil for anything else.
+    package func decodedBase64(_ text: String) -> [UInt8]? {
+        Base64.decodeURL(text.utf8) ?? Base64.decodePlain(text.utf8)
+    }
 
     /// 32 hex digits.
     func newID() -> String { hexText(configuration.randomBytes(16)) }

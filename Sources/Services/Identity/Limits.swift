@@ -49,6 +49,11 @@ package enum Limits {
     package static let accessRulesMax = 64
     /// Application credentials, trusts or EC2 credentials that one user may own.
     package static let delegationsMax = 1_000
+    /// Signatures that are remembered as used, and how far a signed request's clock may be off, in seconds.
+    package static let usedSignaturesMax = 65_536
+    package static let signatureWindowSeconds: Int64 = 900
+    /// Policies, consumers or endpoint groups.
+    package static let documentsMax = 2_000
     /// How often a trust may be passed on.
     package static let redelegationsMax = 3
 }

@@ -35,6 +35,8 @@ struct TokenPayload: Equatable {
     /// The ways to prove who one is, in the order of the mask's bits.
     enum Method: String, CaseIterable {
         case external, password, token, oauth1, mapped, application_credential
+        /// A request's signature; of our own making, behind those that other identity services know.
+        case ec2credential
         var bit: Int64 { 1 << Int64(Self.allCases.firstIndex(of: self) ?? 0) }
     }
 
@@ -77,7 +79,7 @@ struct TokenPayload: Equatable {
     init?(_ bytes: [UInt8]) {
         guard case .array(let fields)? = MessagePack.decode(bytes), case .int(let version)? = fields.first,
             let audit = Self.auditIndex(version), fields.count == audit + (version == 3 || version == 9 ? 2 : 1),
-            let user = Self.id(fields[1]), case .int(let methods) = fields[2], (0..<64).contains(methods),
+            let user = Self.id(fields[1]), case .int(let methods) = fields[2], (0..<128).contains(methods),
             let expires = Self.seconds(fields[audit - 1]),
             case .array(let audit) = fields[audit], (1...2).contains(audit.count)
         else { return nil }
