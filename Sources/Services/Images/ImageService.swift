@@ -1,6 +1,7 @@
 import GRDB
 import Primitives
 package import Records
+private import Synchronization
 
 /// Images: their records, members, tags, metadata definitions, and the bytes' comings and goings.
 ///
@@ -9,6 +10,7 @@ package final class ImageService: Sendable {
     package let configuration: ImageConfiguration
     let store: any ImageStore
     let web: any WebSource
+    let converter: any DiskConverter
     let records: RecordThreads<ImageError>
     /// For hashing, and for the store, which blocks.
     let dataThreads: WorkThreads
@@ -17,15 +19,24 @@ package final class ImageService: Sendable {
     /// For reading disks out of images, which takes long: few at a time.
     let conversionThreads = WorkThreads(
         name: "image-disk", count: Limits.conversionsMax, queueMax: Limits.tasksMax)
+    /// For the converter, which uses another program: one at a time.
+    let converterThread = WorkThreads(name: "image-convert", count: 1, queueMax: Limits.converterQueueMax)
     /// Who waits for the disk of which bytes.
-    let conversions = PosixLocked<[String: [CheckedContinuation<Result<String, ImageError>, Never>]]>([:])
+    let conversions = PosixLocked<[String: [DiskWaiter]]>([:])
+    /// Disks take long: what makes one ends when the service does, and the next volume begins it anew.
+    private let stopping = Atomic(false)
+    var isStopping: Bool { stopping.load(ordering: .relaxed) }
 
     /// - Parameter records: opened with `ImageService.migrations` among its migrations.
-    package init(records: RecordStore, store: any ImageStore, web: any WebSource, configuration: ImageConfiguration) {
+    package init(
+        records: RecordStore, store: any ImageStore, web: any WebSource, converter: any DiskConverter = NoConverter(),
+        configuration: ImageConfiguration
+    ) {
         precondition(!configuration.stores.isEmpty)
         self.configuration = configuration
         self.store = store
         self.web = web
+        self.converter = converter
         dataThreads = WorkThreads(
             name: "image-data", count: max(4, 2 * configuration.cores), queueMax: Limits.dataQueueMax)
         self.records = RecordThreads(
@@ -34,8 +45,10 @@ package final class ImageService: Sendable {
 
     /// Ends the threads after what they have. The record store stays open: it is the daemon's.
     package func stop() {
+        stopping.store(true, ordering: .relaxed)
         work.finish()
         conversionThreads.stop()
+        converterThread.stop()
         dataThreads.stop()
         records.stop()
     }
@@ -51,6 +64,7 @@ package final class ImageService: Sendable {
         await withTaskCancellationHandler {
             await work.run()
         } onCancel: {
+            stopping.store(true, ordering: .relaxed)
             work.finish()
         }
     }

@@ -280,12 +280,12 @@ extension ImageService {
                     OR status = 'uploading' AND id NOT IN (SELECT image_id FROM image_staged))
                     """
             ).map(ImageRows.decode)
-            for image in interrupted {
-                try Self.requeue(db, image)
-                for name in ["os_glance_importing_to_stores", "os_glance_import_task"] {
-                    try ImageRows.removeProperty(db, image.id, name)
-                }
-            }
+            for image in interrupted { try Self.requeue(db, image) }
+            // Of any image: one that was being copied into further stores is active meanwhile.
+            try db.execute(
+                sql: """
+                    DELETE FROM image_properties WHERE name IN ('os_glance_importing_to_stores', 'os_glance_import_task')
+                    """)
             // Disks that were being read out of images begin anew.
             try db.execute(
                 sql:
