@@ -15,6 +15,8 @@ package final class ImageService: Sendable {
     /// For hashing, and for the store, which blocks.
     let dataThreads: WorkThreads
     let uploads = PosixLocked(0)
+    /// Keys of bytes that are being written: not to be removed before their writer has ended, who would bring them back.
+    private let writing = PosixLocked<Set<String>>([])
     let work = BackgroundWork()
     /// For reading disks out of images, which takes long: few at a time.
     let conversionThreads = WorkThreads(
@@ -73,6 +75,11 @@ package final class ImageService: Sendable {
     package func settle() async { await work.settle() }
 
     // MARK: What the rest of the service reads and writes with.
+
+    /// Before a row has the key, until its writer has ended; then comes `emptyTrash`, if the bytes are not wanted any more.
+    func hold(_ key: String) { writing.withLock { _ = $0.insert(key) } }
+    func release(_ key: String) { writing.withLock { _ = $0.remove(key) } }
+    func isHeld(_ key: String) -> Bool { writing.withLock { $0.contains(key) } }
 
     var now: Int64 { configuration.now() }
 

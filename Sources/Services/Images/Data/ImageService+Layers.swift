@@ -83,6 +83,7 @@ extension ImageService {
         let key = "\(id)/\(newID())"
         // A qcow2 is written from the frozen disk, which stays: it is what volumes from that image stand on.
         let disk = format == "raw" ? nil : "disk/\(newID())"
+        hold(key)
         do throws(ImageError) {
             try await write { [configuration] db in
                 guard var image = try ImageRows.find(db, id) else { throw ImageError.noImage(id) }
@@ -111,6 +112,7 @@ extension ImageService {
             }
             guard began else { throw .busy }
         } catch {
+            release(key)
             await discard(id, disk: disk)
             throw error
         }
@@ -141,8 +143,10 @@ extension ImageService {
                 }
             }
             try await uploaded(image.id, key, taken, findings, .data(stores: [configuration.stores[0]]))
+            release(key)
         } catch {
             await intake?.abandon()
+            release(key)
             configuration.onFault("image \(image.id) could not be made from its volume: \(error)")
             await discard(image.id, disk: disk)
         }

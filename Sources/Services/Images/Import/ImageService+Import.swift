@@ -183,6 +183,8 @@ extension ImageService {
         _ address: String, _ image: Image, stores: [String], _ taskID: String
     ) async throws(ImageError) {
         let key = "\(image.id)/\(newID())"
+        hold(key)
+        defer { release(key) }
         let bytesMax = try await records.settle { [configuration] db in
             var found = try Self.stillImporting(db, image)
             found.dataKey = key
