@@ -51,6 +51,7 @@ var targets: [Target] = [
         cSettings: [.unsafeFlags(["-O2"])]),
     .target(name: "CCRC32", path: "Sources/System/CCRC32"),
     .target(name: "CLinux", path: "Sources/System/CLinux"),
+    .target(name: "CSandbox", path: "Sources/System/CSandbox"),
     .target(name: "Primitives", dependencies: ["CLinux"], path: "Sources/System/Primitives", swiftSettings: bytes),
     .target(
         name: "Codecs", dependencies: ["CCRC32", "CLZ4", "CXXHash", "CZlib", "CZstd", "Primitives", crypto],
@@ -197,8 +198,8 @@ if !withoutFaces {
         .target(
             name: "Daemon",
             dependencies: [
-                "BlockDevices", "ChunkVolumes", "Chunks", "Codecs", "ControlFace", "Disks", "HTTPFace", "ISCSI",
-                "Identity",
+                "BlockDevices", "CSandbox", "ChunkVolumes", "Chunks", "Codecs", "ControlFace", "Disks", "HTTPFace",
+                "ISCSI", "Identity",
                 "IdentityAPI", "ImageAPI", "Images", "ObjectAPI", "Objects", "Primitives", "Records", "Rings", "SCSI",
                 "VolumeAPI",
                 "VolumeDrivers", "Volumes", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
@@ -252,7 +253,7 @@ if !withoutFaces {
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "Chunks", "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Objects", "Primitives", "SCSI",
+                "Chunks", "Daemon", "apus", "apusd", "Disks", "HTTPFace", "Images", "Objects", "Primitives", "SCSI",
                 "VolumeDrivers", "Volumes", logging,
                 nioEmbedded,
                 httpTypes,

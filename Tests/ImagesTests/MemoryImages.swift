@@ -3,12 +3,24 @@ import Primitives
 
 /// Images' bytes in memory.
 final class MemoryImages: ImageStore {
-    private let finished = PosixLocked<[String: [UInt8]]>([:])
+    private let finished: PosixLocked<[String: [UInt8]]>
+    private let hook = PosixLocked<(@Sendable () -> Void)?>(nil)
+
+    init(_ finished: [String: [UInt8]] = [:]) { self.finished = PosixLocked(finished) }
+
+    /// Called behind every change.
+    func setHook(_ new: (@Sendable () -> Void)?) { hook.withLock { $0 = new } }
+    /// What is there for good.
+    var contents: [String: [UInt8]] { finished.withLock { $0 } }
+    private func changed() { hook.withLock { $0 }?() }
 
     var keys: Set<String> { finished.withLock { Set($0.keys) } }
     func bytes(_ key: String) -> [UInt8]? { finished.withLock { $0[key] } }
     /// As a driver that freezes a volume does.
-    func put(_ key: String, _ bytes: [UInt8]) { finished.withLock { $0[key] = bytes } }
+    func put(_ key: String, _ bytes: [UInt8]) {
+        finished.withLock { $0[key] = bytes }
+        changed()
+    }
 
     private final class Writer: ImageWriter {
         let key: String
@@ -26,7 +38,9 @@ final class MemoryImages: ImageStore {
         }
         func finish() throws(ImageError) {
             let all = bytes.withLock { $0 }
+            store.changed()
             store.finished.withLock { $0[key] = all }
+            store.changed()
         }
     }
 
@@ -42,5 +56,8 @@ final class MemoryImages: ImageStore {
         guard let bytes = finished.withLock({ $0[key] }) else { throw .storage("no \(key)") }
         return Reader(bytes: bytes)
     }
-    func remove(_ key: String) throws(ImageError) { finished.withLock { $0[key] = nil } }
+    func remove(_ key: String) throws(ImageError) {
+        finished.withLock { $0[key] = nil }
+        changed()
+    }
 }

@@ -17,6 +17,7 @@ enum Floors {
         Row(name: "CCRC32", folder: "System", floor: 0),
         Row(name: "CXXHash", folder: "System", floor: 0),
         Row(name: "CLinux", folder: "System", floor: 0),
+        Row(name: "CSandbox", folder: "System", floor: 0),
         // Floor 0 is a small stair of its own: C, then units, then codecs and disks.
         Row(name: "Primitives", folder: "System", floor: 0, neighbours: ["CLinux"]),
         Row(

@@ -28,7 +28,10 @@ final class Fixture: Sendable {
         func advance(seconds: Int64) { microseconds.add(seconds * 1_000_000, ordering: .relaxed) }
     }
 
-    init(driver: MemoryVolumes = MemoryVolumes(), change: (inout VolumeConfiguration) -> Void = { _ in }) async throws {
+    init(
+        driver: MemoryVolumes = MemoryVolumes(), images: any ImageSource = NoImages(),
+        change: (inout VolumeConfiguration) -> Void = { _ in }
+    ) async throws {
         folder = NSTemporaryDirectory() + "apus-volumes-" + UUID().uuidString
         try PrivateFile.makeFolder(folder)
         let clock = Clock()
@@ -38,7 +41,7 @@ final class Fixture: Sendable {
         var configuration = Self.configuration(clock)
         change(&configuration)
         service = VolumeService(
-            records: records, driver: driver, exporter: exporter, images: NoImages(), backups: backups,
+            records: records, driver: driver, exporter: exporter, images: images, backups: backups,
             configuration: configuration)
         runner = Mutex(nil)
         _ = try await service.start()

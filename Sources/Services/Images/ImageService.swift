@@ -1,6 +1,7 @@
 import GRDB
 import Primitives
 package import Records
+private import Synchronization
 
 /// Images: their records, members, tags, metadata definitions, and the bytes' comings and goings.
 ///
@@ -9,23 +10,35 @@ package final class ImageService: Sendable {
     package let configuration: ImageConfiguration
     let store: any ImageStore
     let web: any WebSource
+    let converter: any DiskConverter
     let records: RecordThreads<ImageError>
     /// For hashing, and for the store, which blocks.
     let dataThreads: WorkThreads
     let uploads = PosixLocked(0)
+    /// Keys of bytes that are being written: not to be removed before their writer has ended, who would bring them back.
+    private let writing = PosixLocked<Set<String>>([])
     let work = BackgroundWork()
     /// For reading disks out of images, which takes long: few at a time.
     let conversionThreads = WorkThreads(
         name: "image-disk", count: Limits.conversionsMax, queueMax: Limits.tasksMax)
+    /// For the converter, which uses another program: one at a time.
+    let converterThread = WorkThreads(name: "image-convert", count: 1, queueMax: Limits.converterQueueMax)
     /// Who waits for the disk of which bytes.
-    let conversions = PosixLocked<[String: [CheckedContinuation<Result<String, ImageError>, Never>]]>([:])
+    let conversions = PosixLocked<[String: [DiskWaiter]]>([:])
+    /// Disks take long: what makes one ends when the service does, and the next volume begins it anew.
+    private let stopping = Atomic(false)
+    var isStopping: Bool { stopping.load(ordering: .relaxed) }
 
     /// - Parameter records: opened with `ImageService.migrations` among its migrations.
-    package init(records: RecordStore, store: any ImageStore, web: any WebSource, configuration: ImageConfiguration) {
+    package init(
+        records: RecordStore, store: any ImageStore, web: any WebSource, converter: any DiskConverter = NoConverter(),
+        configuration: ImageConfiguration
+    ) {
         precondition(!configuration.stores.isEmpty)
         self.configuration = configuration
         self.store = store
         self.web = web
+        self.converter = converter
         dataThreads = WorkThreads(
             name: "image-data", count: max(4, 2 * configuration.cores), queueMax: Limits.dataQueueMax)
         self.records = RecordThreads(
@@ -34,8 +47,10 @@ package final class ImageService: Sendable {
 
     /// Ends the threads after what they have. The record store stays open: it is the daemon's.
     package func stop() {
+        stopping.store(true, ordering: .relaxed)
         work.finish()
         conversionThreads.stop()
+        converterThread.stop()
         dataThreads.stop()
         records.stop()
     }
@@ -51,6 +66,7 @@ package final class ImageService: Sendable {
         await withTaskCancellationHandler {
             await work.run()
         } onCancel: {
+            stopping.store(true, ordering: .relaxed)
             work.finish()
         }
     }
@@ -59,6 +75,11 @@ package final class ImageService: Sendable {
     package func settle() async { await work.settle() }
 
     // MARK: What the rest of the service reads and writes with.
+
+    /// Before a row has the key, until its writer has ended; then comes `emptyTrash`, if the bytes are not wanted any more.
+    func hold(_ key: String) { writing.withLock { _ = $0.insert(key) } }
+    func release(_ key: String) { writing.withLock { _ = $0.remove(key) } }
+    func isHeld(_ key: String) -> Bool { writing.withLock { $0.contains(key) } }
 
     var now: Int64 { configuration.now() }
 

@@ -26,6 +26,8 @@ package enum Limits {
     package static let tasksMax = 64
     /// Disks that are read out of images at a time.
     package static let conversionsMax = 2
+    /// Images that may wait for the converter, which takes one at a time; a further volume from one is refused.
+    package static let converterQueueMax = 16
     /// Steps of uploads and downloads that may wait for a thread: what `uploadsMax` and as many downloads can have.
     package static let dataQueueMax = 4_096
     /// One read of an image's bytes.

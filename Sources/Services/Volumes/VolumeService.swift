@@ -24,6 +24,8 @@ package final class VolumeService: Sendable {
     private let stopping = Atomic(false)
     var isStopping: Bool { stopping.load(ordering: .relaxed) }
     let operations = Operations()
+    /// Percent, of volumes that are `downloading`.
+    let downloads = PosixLocked<[String: Int]>([:])
     private let records: RecordStore
     private let threads: WorkThreads
 

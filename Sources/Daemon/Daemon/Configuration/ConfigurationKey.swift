@@ -124,6 +124,10 @@ package struct ConfigurationKey: Sendable, Hashable {
         ConfigurationKey(
             "image.web_download_hosts", .text(""),
             "Further places that images are fetched from, `host:port` each with commas between, be they public or not."),
+        ConfigurationKey(
+            "image.qemu_img", .text("qemu-img"),
+            "The program that reads VMDK, VHD, VHDX and VDI images for volumes: an absolute path, or a name that is looked for on PATH at the start. Empty: none."
+        ),
     ]
 
     private static let volumes: [ConfigurationKey] =

@@ -11,6 +11,8 @@ package struct ImageSettings: Sendable, Equatable {
     package var fetchesFromWeb: Bool
     /// `host:port` each.
     package var webHosts: Set<String>
+    /// A path, a name, or nothing.
+    package var converterProgram: String
 
     init(values: Values) throws(DaemonError) {
         stores = try values.text("image.stores").split(separator: ",").map { Self.trimmed($0) }
@@ -22,6 +24,11 @@ package struct ImageSettings: Sendable, Equatable {
         requiresFormatMatch = try values.flag("image.require_format_match")
         fetchesFromWeb = try values.flag("image.web_download")
         webHosts = Set(try values.text("image.web_download_hosts").split(separator: ",").map { Self.trimmed($0) })
+        converterProgram = try values.text("image.qemu_img")
+        guard converterProgram.isEmpty || converterProgram.hasPrefix("/") || !converterProgram.contains("/") else {
+            throw DaemonError(
+                "image.qemu_img is \"\(converterProgram)\".", remedy: "Give an absolute path, a name, or nothing.")
+        }
         let names = Set(stores)
         guard !stores.isEmpty, names.count == stores.count,
             stores.allSatisfy({ name in

@@ -8,6 +8,7 @@ private import Glibc
 /// lock              held by the one daemon, or by `apus fsck`
 /// control.db        users, projects, roles (SQLite)
 /// fernet-keys/      the keys of tokens
+/// conversions/      images on their way through qemu-img; emptied at start
 /// objects/          the engine's: the log and its indexes
 /// reservations/     persistent reservations of volumes that outlive a restart
 /// rings/            object.ring.gz, and the secrets of the ring's hash

@@ -19,6 +19,11 @@ struct ImagePlane: Sendable {
     ) async throws -> ImagePlane {
         let ioThreads = WorkThreads(name: "image-io", count: 2 * System.coreCount, queueMax: ioQueueMax)
         let images = ChunkImages(store: stores.store, threads: ioThreads)
+        try stores.folder.makeFolder(QEMUConverter.folderName)
+        let converter = QEMUConverter(
+            named: configuration.images.converterProgram, searchPath: Terminal.environment["PATH"] ?? "",
+            folder: stores.folder.path + "/" + QEMUConverter.folderName, reserveBytes: configuration.reserveBytes,
+            logger: logger)
         var settings = configuration.images.service(region: configuration.region)
         settings.cores = System.coreCount
         settings.onNotice = { line in logger.info("image service", metadata: ["notice": "\(line)"]) }
@@ -30,9 +35,12 @@ struct ImagePlane: Sendable {
                     exceptions: configuration.images.webHosts, group: MultiThreadedEventLoopGroup.singleton)
                     as any WebSource
                 : NoWeb(),
-            configuration: settings)
+            converter: converter, configuration: settings)
         do {
-            try await Blocking.run("images") { try images.removeUnfinished() }
+            try await Blocking.run("images") {
+                try images.removeUnfinished()
+                try converter.removeUnfinished()
+            }
             try await service.start()
             try await service.seedDefinitions(StandardDefinitions.name, StandardDefinitions.all())
         } catch {

@@ -21,10 +21,20 @@ struct ImageVolumes: ImageSource {
         }
     }
 
-    func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError) {
+    func downloads(_ image: SourceImage) async throws(DriverError) -> Bool {
+        do throws(ImageError) {
+            return try await !images.hasDisk(image.id)
+        } catch {
+            throw .failed(error.description)
+        }
+    }
+
+    func fill(
+        _ volume: NewVolume, from image: SourceImage, progress: @escaping @Sendable (Int) -> Void
+    ) async throws(DriverError) {
         let key: String
         do throws(ImageError) {
-            key = try await images.diskKey(of: image.id)
+            key = try await images.diskKey(of: image.id, progress: progress)
         } catch {
             throw .failed(error.description)
         }

@@ -6,27 +6,23 @@ import Records
 /// Disks that are read out of images, once for all volumes that are made from them.
 extension ImageService {
     /// The store's name for the disk's layer; makes it if it isn't there. Whoever asks meanwhile waits for the same.
-    func disk(of key: String, byteCount: Int64, _ format: String) async throws(ImageError) -> String {
-        guard format == ImageFormat.qcow2.rawValue else {
-            throw .unsupported(
-                "No disk can be made from an image of the format '\(format)' here; convert it to raw or qcow2.")
-        }
-        let known = try await read { db in
-            try String.fetchOne(
-                db, sql: "SELECT disk_key FROM image_disks WHERE data_key = ? AND virtual_size IS NOT NULL",
-                arguments: [key])
-        }
-        if let known { return known }
+    ///
+    /// - Parameter progress: gets percents while the disk is being made.
+    func disk(
+        of key: String, byteCount: Int64, _ format: String, progress: @escaping @Sendable (Int) -> Void
+    ) async throws(ImageError) -> String {
+        if let known = try await knownDisk(of: key) { return known }
+        try checkReadable(format)
         let result: Result<String, ImageError> = await withCheckedContinuation { continuation in
             let isFirst = conversions.withLock { waiting in
-                waiting[key, default: []].append(continuation)
+                waiting[key, default: []].append(DiskWaiter(continuation: continuation, progress: progress))
                 return waiting[key]?.count == 1
             }
             guard isFirst else { return }
             let began = work.begin { [self] in
                 let result: Result<String, ImageError>
                 do throws(ImageError) {
-                    result = .success(try await readOut(key, byteCount: byteCount))
+                    result = .success(try await readOut(key, byteCount: byteCount, format))
                 } catch {
                     result = .failure(error)
                 }
@@ -37,12 +33,40 @@ extension ImageService {
         return try result.get()
     }
 
-    private func answer(_ key: String, _ result: Result<String, ImageError>) {
-        let waiting = conversions.withLock { $0.removeValue(forKey: key) ?? [] }
-        for continuation in waiting { continuation.resume(returning: result) }
+    func knownDisk(of key: String) async throws(ImageError) -> String? {
+        try await read { db in
+            try String.fetchOne(
+                db, sql: "SELECT disk_key FROM image_disks WHERE data_key = ? AND virtual_size IS NOT NULL",
+                arguments: [key])
+        }
     }
 
-    private func readOut(_ key: String, byteCount: Int64) async throws(ImageError) -> String {
+    private func checkReadable(_ format: String) throws(ImageError) {
+        if format == ImageFormat.qcow2.rawValue { return }
+        let what = "No disk can be made from an image of the format '\(format)' here"
+        guard Self.convertible.contains(format) else { throw .unsupported("\(what); convert it to raw or qcow2.") }
+        do throws(ImageError) {
+            try converter.check()
+        } catch {
+            throw .unsupported("\(what): \(error); or convert it to raw or qcow2.")
+        }
+    }
+
+    private func answer(_ key: String, _ result: Result<String, ImageError>) {
+        let waiting = conversions.withLock { $0.removeValue(forKey: key) ?? [] }
+        for waiter in waiting { waiter.continuation.resume(returning: result) }
+    }
+
+    private func progress(of key: String) -> DiskProgress {
+        DiskProgress { [self] in
+            isStopping
+        } tell: { [self] percent in
+            if percent % 10 == 0 { configuration.onNotice("the image bytes \(key) are made a disk: \(percent) %") }
+            for waiter in conversions.withLock({ $0[key] ?? [] }) { waiter.progress(percent) }
+        }
+    }
+
+    private func readOut(_ key: String, byteCount: Int64, _ format: String) async throws(ImageError) -> String {
         // Between the look and the lock another may have done it.
         let disk = "disk/\(newID())"
         let known = try await records.settle { db in
@@ -60,8 +84,17 @@ extension ImageService {
         if let known { return known }
         do throws(ImageError) {
             let began = now
-            let virtualBytes = try await onConversionThread { [self] () throws(ImageError) in
-                try copyDisk(from: key, byteCount: byteCount, to: disk)
+            let progress = progress(of: key)
+            try progress.report(0)
+            let virtualBytes: Int64
+            if format == ImageFormat.qcow2.rawValue {
+                virtualBytes = try await Self.on(conversionThreads) { [self] () throws(ImageError) in
+                    try copyDisk(from: key, byteCount: byteCount, to: disk, progress: progress)
+                }
+            } else {
+                virtualBytes = try await Self.on(converterThread) { [self] () throws(ImageError) in
+                    try convertDisk(from: key, byteCount: byteCount, format, to: disk, progress: progress)
+                }
             }
             let isWanted = try await records.settle { db in
                 try db.execute(
@@ -85,11 +118,12 @@ extension ImageService {
         }
     }
 
-    func onConversionThread<T: Sendable>(
-        _ body: @escaping @Sendable () throws(ImageError) -> T
+    /// Runs something that takes long on a thread that is there for it.
+    static func on<T: Sendable>(
+        _ threads: WorkThreads, _ body: @escaping @Sendable () throws(ImageError) -> T
     ) async throws(ImageError) -> T {
         let result: Result<T, ImageError> = await withCheckedContinuation { continuation in
-            let admitted = conversionThreads.run {
+            let admitted = threads.run {
                 do throws(ImageError) {
                     continuation.resume(returning: .success(try body()))
                 } catch {
@@ -102,7 +136,9 @@ extension ImageService {
     }
 
     /// Blocks for as long as it takes.
-    private func copyDisk(from key: String, byteCount: Int64, to disk: String) throws(ImageError) -> Int64 {
+    private func copyDisk(
+        from key: String, byteCount: Int64, to disk: String, progress: DiskProgress
+    ) throws(ImageError) -> Int64 {
         let source = StoredImage(reader: try store.open(key), byteCount: UInt64(max(0, byteCount)))
         do throws(ImageReadError) {
             let reader = try QCOW2Reader(source, virtualBytesMax: UInt64(configuration.sizeMax))
@@ -110,12 +146,9 @@ extension ImageService {
                 writer: try source.failing { () throws(ImageError) in
                     try store.begin(disk, byteCount: Int64(reader.virtualBytes))
                 })
-            var told = 0
             try reader.read(into: &sink) { position throws(ImageReadError) in
                 let percent = reader.virtualBytes == 0 ? 100 : Int(position * 100 / reader.virtualBytes)
-                guard percent >= told + 10 else { return }
-                told = percent
-                configuration.onNotice("the image bytes \(key) are read into a disk: \(percent) %")
+                try source.failing { () throws(ImageError) in try progress.report(percent) }
             }
             try source.failing { () throws(ImageError) in try sink.writer.finish() }
             return Int64(reader.virtualBytes)
@@ -124,6 +157,12 @@ extension ImageService {
             throw .unsupported("No disk can be made from the image: \(error).")
         }
     }
+}
+
+/// Who waits for a disk.
+struct DiskWaiter: Sendable {
+    var continuation: CheckedContinuation<Result<String, ImageError>, Never>
+    var progress: @Sendable (Int) -> Void
 }
 
 /// An image's bytes as the reader of its format wants them.

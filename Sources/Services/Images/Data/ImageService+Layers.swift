@@ -38,7 +38,24 @@ extension ImageService {
 
     /// The store's name for a layer with the image's disk: its own bytes where they are a disk's, else what was read out of
     /// them, once for all disks that are made from it.
-    package func diskKey(of id: String) async throws(ImageError) -> String {
+    ///
+    /// - Parameter progress: gets percents while that takes its time.
+    package func diskKey(
+        of id: String, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) async throws(ImageError) -> String {
+        let (image, key, format) = try await diskSource(id)
+        if Self.plainFormats.contains(format) { return key }
+        return try await disk(of: key, byteCount: image.size ?? 0, format, progress: progress)
+    }
+
+    /// Whether `diskKey` answers at once.
+    package func hasDisk(_ id: String) async throws(ImageError) -> Bool {
+        let (_, key, format) = try await diskSource(id)
+        if Self.plainFormats.contains(format) { return true }
+        return try await knownDisk(of: key) != nil
+    }
+
+    private func diskSource(_ id: String) async throws(ImageError) -> (image: Image, key: String, format: String) {
         let image = try await read { db in try ImageRows.find(db, id) }
         guard let image, image.status == .active, let key = image.dataKey else {
             throw .conflict("Image \(id) is not active.")
@@ -47,8 +64,7 @@ extension ImageService {
         else {
             throw .unsupported("No disk can be made from an image in a container.")
         }
-        if Self.plainFormats.contains(format) { return key }
-        return try await disk(of: key, byteCount: image.size ?? 0, format)
+        return (image, key, format)
     }
 
     /// Makes an image of bytes that are there already, and hashes them behind the answer: `saving` until then.
@@ -67,6 +83,7 @@ extension ImageService {
         let key = "\(id)/\(newID())"
         // A qcow2 is written from the frozen disk, which stays: it is what volumes from that image stand on.
         let disk = format == "raw" ? nil : "disk/\(newID())"
+        hold(key)
         do throws(ImageError) {
             try await write { [configuration] db in
                 guard var image = try ImageRows.find(db, id) else { throw ImageError.noImage(id) }
@@ -85,7 +102,7 @@ extension ImageService {
             }
             try await freeze(disk ?? key)
             let began = work.begin { [self] in
-                await save(made.image, key, byteCount) { [self] intake throws(ImageError) in
+                await save(made.image, key, byteCount, disk: disk) { [self] intake throws(ImageError) in
                     if let disk {
                         try await pack(disk, byteCount, into: intake)
                     } else {
@@ -95,6 +112,7 @@ extension ImageService {
             }
             guard began else { throw .busy }
         } catch {
+            release(key)
             await discard(id, disk: disk)
             throw error
         }
@@ -103,14 +121,13 @@ extension ImageService {
 
     /// The bytes pass the hashes and the inspection, and the image turns active.
     private func save(
-        _ image: Image, _ key: String, _ byteCount: Int64,
+        _ image: Image, _ key: String, _ byteCount: Int64, disk: String?,
         _ body: (ImageIntake) async throws(ImageError) -> Void
     ) async {
-        let isPacked = image.diskFormat != "raw"
         var intake: ImageIntake?
         do throws(ImageError) {
             let writer: any ImageWriter =
-                isPacked
+                disk != nil
                 ? try await onDataThread { [store] () throws(ImageError) in try store.begin(key, byteCount: nil) }
                 : NoWriter()
             let made = ImageIntake(writer: writer, inspector: inspector(for: image), threads: dataThreads)
@@ -119,29 +136,20 @@ extension ImageService {
             let taken = try await made.finish()
             let findings = made.inspected()
             if let refusal = findings.refusal { throw refusal }
-            if isPacked {
+            if disk != nil {
                 try await records.settle { db in
                     try db.execute(
                         sql: "UPDATE image_disks SET virtual_size = ? WHERE data_key = ?", arguments: [byteCount, key])
                 }
             }
             try await uploaded(image.id, key, taken, findings, .data(stores: [configuration.stores[0]]))
+            release(key)
         } catch {
             await intake?.abandon()
+            release(key)
             configuration.onFault("image \(image.id) could not be made from its volume: \(error)")
-            let disk = await diskKey(ofBytes: key)
             await discard(image.id, disk: disk)
         }
-    }
-
-    private func diskKey(ofBytes key: String) async -> String? {
-        var found: String?
-        await quietly { () async throws(ImageError) in
-            found = try await records.settle { db in
-                try String.fetchOne(db, sql: "SELECT disk_key FROM image_disks WHERE data_key = ?", arguments: [key])
-            }
-        }
-        return found
     }
 
     private func copy(_ key: String, _ byteCount: Int64, into intake: ImageIntake) async throws(ImageError) {
@@ -159,7 +167,7 @@ extension ImageService {
     /// Writes the disk as a qcow2: one pass to see where it holds anything, one over what it holds.
     private func pack(_ disk: String, _ byteCount: Int64, into intake: ImageIntake) async throws(ImageError) {
         let reader = try await onDataThread { [store] () throws(ImageError) in try store.open(disk) }
-        let layout = try await onConversionThread { () throws(ImageError) in
+        let layout = try await Self.on(conversionThreads) { () throws(ImageError) in
             try Self.layout(of: reader, byteCount: byteCount)
         }
         func give(_ bytes: [UInt8]) async throws(ImageError) {

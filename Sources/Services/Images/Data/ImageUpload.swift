@@ -58,6 +58,7 @@ package final class ImageUpload: Sendable {
             let findings = intake.inspected()
             if let refusal = findings.refusal, case .data = purpose { throw refusal }
             try await service.uploaded(imageID, key, taken, findings, purpose)
+            service.release(key)
             service.uploads.withLock { $0 -= 1 }
         } catch {
             await abandon()
@@ -68,6 +69,7 @@ package final class ImageUpload: Sendable {
     /// The image is as it was before, without bytes.
     package func abandon() async {
         await intake.abandon()
+        service.release(key)
         await service.uploadFailed(imageID, key)
         service.uploads.withLock { $0 -= 1 }
     }
@@ -101,6 +103,7 @@ extension ImageService {
         let now = now
         let key = "\(id)/\(newID())"
         try admitUpload()
+        hold(key)
         do throws(ImageError) {
             let (image, bytesMax) = try await write { [configuration] db in
                 var image = try Self.owned(db, id, for: asker, rule)
@@ -128,6 +131,7 @@ extension ImageService {
                     try store.begin(key, byteCount: expected)
                 }
             } catch {
+                release(key)
                 await uploadFailed(id, key)
                 throw error
             }
@@ -136,6 +140,7 @@ extension ImageService {
             return ImageUpload(
                 self, image, key: key, purpose: purpose, expected: expected, bytesMax: bytesMax, intake: intake)
         } catch {
+            release(key)
             uploads.withLock { $0 -= 1 }
             throw error
         }
@@ -251,7 +256,7 @@ extension ImageService {
     func emptyTrash() async {
         await quietly { [self] () async throws(ImageError) in
             let keys = try await read { db in try String.fetchAll(db, sql: "SELECT key FROM image_trash") }
-            for key in keys {
+            for key in keys where !isHeld(key) {
                 try await onDataThread { [store] () throws(ImageError) in try store.remove(key) }
                 try await records.settle { db in
                     try db.execute(sql: "DELETE FROM image_trash WHERE key = ?", arguments: [key])
@@ -280,12 +285,12 @@ extension ImageService {
                     OR status = 'uploading' AND id NOT IN (SELECT image_id FROM image_staged))
                     """
             ).map(ImageRows.decode)
-            for image in interrupted {
-                try Self.requeue(db, image)
-                for name in ["os_glance_importing_to_stores", "os_glance_import_task"] {
-                    try ImageRows.removeProperty(db, image.id, name)
-                }
-            }
+            for image in interrupted { try Self.requeue(db, image) }
+            // Of any image: one that was being copied into further stores is active meanwhile.
+            try db.execute(
+                sql: """
+                    DELETE FROM image_properties WHERE name IN ('os_glance_importing_to_stores', 'os_glance_import_task')
+                    """)
             // Disks that were being read out of images begin anew.
             try db.execute(
                 sql:

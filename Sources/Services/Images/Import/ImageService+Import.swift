@@ -110,23 +110,24 @@ extension ImageService {
         do throws(ImageError) {
             try await records.settle { [self] db in try move(db, task: taskID, to: .processing, message: "") }
             switch request.source {
-            case .staged: try await adoptStaged(image, stores: stores)
-            case .web(let address): try await download(address, image, stores: stores)
-            case .copy: try await copy(image, to: stores)
+            case .staged: try await adoptStaged(image, stores: stores, taskID)
+            case .web(let address): try await download(address, image, stores: stores, taskID)
+            case .copy: try await copy(image, to: stores, taskID)
             case .other(let source, let region, let interface):
-                try await adopt(source, region, interface, image, stores: stores, for: asker)
-            }
-            try await records.settle { [self] db in
-                try ImageRows.removeProperty(db, image.id, Self.taskProperty)
-                if try ImageRows.find(db, image.id) != nil {
-                    try ImageRows.setProperty(db, image.id, Self.pendingProperty, "")
-                }
-                try move(db, task: taskID, to: .success, message: "Copied \(image.size ?? 0) bytes")
+                try await adopt(source, region, interface, image, stores: stores, taskID, for: asker)
             }
         } catch {
             await fail(image, request, taskID: taskID, error)
         }
         await emptyTrash()
+    }
+
+    /// In the transaction in which the image has its bytes: a crash finds both done or neither.
+    private func complete(_ db: Database, _ image: Image, _ taskID: String) throws {
+        try ImageRows.update(db, image)
+        try ImageRows.removeProperty(db, image.id, Self.taskProperty)
+        try ImageRows.setProperty(db, image.id, Self.pendingProperty, "")
+        try move(db, task: taskID, to: .success, message: "Copied \(image.size ?? 0) bytes")
     }
 
     private func fail(_ image: Image, _ request: ImportRequest, taskID: String, _ error: ImageError) async {
@@ -146,9 +147,9 @@ extension ImageService {
     }
 
     /// The staged bytes were hashed and looked at when they came: they only change hands.
-    private func adoptStaged(_ image: Image, stores: [String]) async throws(ImageError) {
+    private func adoptStaged(_ image: Image, stores: [String], _ taskID: String) async throws(ImageError) {
         let now = now
-        try await records.settle { db in
+        try await records.settle { [self] db in
             var found = try Self.stillImporting(db, image)
             guard
                 let staged = try Row.fetchOne(
@@ -165,7 +166,7 @@ extension ImageService {
             found.virtualSize = staged["virtual_size"]
             found.status = .active
             found.updatedAt = now
-            try ImageRows.update(db, found)
+            try complete(db, found, taskID)
             try ImageRows.setStores(db, image.id, stores)
             try db.execute(sql: "DELETE FROM image_staged WHERE image_id = ?", arguments: [image.id])
         }
@@ -178,8 +179,12 @@ extension ImageService {
         return found
     }
 
-    private func download(_ address: String, _ image: Image, stores: [String]) async throws(ImageError) {
+    private func download(
+        _ address: String, _ image: Image, stores: [String], _ taskID: String
+    ) async throws(ImageError) {
         let key = "\(image.id)/\(newID())"
+        hold(key)
+        defer { release(key) }
         let bytesMax = try await records.settle { [configuration] db in
             var found = try Self.stillImporting(db, image)
             found.dataKey = key
@@ -194,7 +199,7 @@ extension ImageService {
             let findings = intake.inspected()
             if let refusal = findings.refusal { throw refusal }
             let now = now
-            try await records.settle { [configuration] db in
+            try await records.settle { [self] db in
                 var found = try Self.stillImporting(db, image)
                 guard taken.byteCount <= (try Self.bytesLeft(db, found, configuration)) else {
                     throw ImageError.tooLarge("The project's images may have no more bytes.")
@@ -206,7 +211,7 @@ extension ImageService {
                 found.virtualSize = findings.virtualSize
                 found.status = .active
                 found.updatedAt = now
-                try ImageRows.update(db, found)
+                try complete(db, found, taskID)
                 try ImageRows.setStores(db, image.id, stores)
             }
         } catch {
@@ -216,9 +221,9 @@ extension ImageService {
     }
 
     /// One log keeps all stores of a daemon: a further store is a further name for the same bytes.
-    private func copy(_ image: Image, to stores: [String]) async throws(ImageError) {
+    private func copy(_ image: Image, to stores: [String], _ taskID: String) async throws(ImageError) {
         let now = now
-        try await records.settle { db in
+        try await records.settle { [self] db in
             guard var found = try ImageRows.find(db, image.id), found.status == .active else {
                 throw ImageError.gone("The image was deleted meanwhile.")
             }
@@ -226,20 +231,20 @@ extension ImageService {
                 db, sql: "SELECT store FROM image_stores WHERE image_id = ?", arguments: [image.id])
             try ImageRows.setStores(db, image.id, has + stores)
             found.updatedAt = now
-            try ImageRows.update(db, found)
+            try complete(db, found, taskID)
         }
     }
 
     /// The bytes of an image of this daemon, in O(1): both have the same.
     private func adopt(
         _ source: String, _ region: String, _ interface: String, _ image: Image, stores: [String],
-        for asker: ImageAsker
+        _ taskID: String, for asker: ImageAsker
     ) async throws(ImageError) {
         guard region == configuration.region, ["public", "internal", "admin"].contains(interface) else {
             throw .invalid("No image service of region '\(region)' and interface '\(interface)' is known here.")
         }
         let now = now
-        try await records.settle { [configuration] db in
+        try await records.settle { [self] db in
             var found = try Self.stillImporting(db, image)
             let other = try Self.visible(db, source, for: asker)
             guard other.status == .active, let key = other.dataKey else {
@@ -258,7 +263,7 @@ extension ImageService {
             found.containerFormat = other.containerFormat
             found.status = .active
             found.updatedAt = now
-            try ImageRows.update(db, found)
+            try complete(db, found, taskID)
             try ImageRows.setStores(db, image.id, stores)
             for row in try Row.fetchAll(
                 db, sql: "SELECT name, value FROM image_properties WHERE image_id = ?", arguments: [source])

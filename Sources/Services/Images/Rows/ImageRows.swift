@@ -138,6 +138,10 @@ enum ImageRows {
                 INSERT OR IGNORE INTO image_trash (key)
                 SELECT disk_key FROM image_disks WHERE data_key = ? AND virtual_size IS NOT NULL
                 """, arguments: [key])
+        // Its row stays until then, under a name that no bytes have: a restart finds it.
+        try db.execute(
+            sql: "UPDATE image_disks SET data_key = 'gone/' || disk_key WHERE data_key = ? AND virtual_size IS NULL",
+            arguments: [key])
         try db.execute(sql: "DELETE FROM image_disks WHERE data_key = ?", arguments: [key])
         try db.execute(sql: "INSERT OR IGNORE INTO image_trash (key) VALUES (?)", arguments: [key])
     }

@@ -1,4 +1,5 @@
 import GRDB
+private import Primitives
 
 /// A volume as the operator of the daemon sees it.
 package struct VolumeLine: Sendable, Equatable {
@@ -7,6 +8,7 @@ package struct VolumeLine: Sendable, Equatable {
     package var projectID: String
     /// GiB.
     package var size: Int
+    /// With its percent while it is `downloading`.
     package var status: String
     package var snapshots: Int
     package var attachments: Int
@@ -15,7 +17,8 @@ package struct VolumeLine: Sendable, Equatable {
 extension VolumeService {
     /// All volumes of all projects, oldest first. Blocks, on the caller's thread: for the operator's socket, whose threads may.
     package func volumeLines() throws(VolumeError) -> [VolumeLine] {
-        try readHere { db in
+        let downloads = downloads.withLock { $0 }
+        return try readHere { db in
             try Table.all(
                 db,
                 """
@@ -25,9 +28,12 @@ extension VolumeService {
                 FROM volumes ORDER BY created_at, id
                 """, []
             ) { row in
-                VolumeLine(
-                    id: row["id"], name: row["name"], projectID: row["project_id"], size: row["size"],
-                    status: row["status"], snapshots: row["snapshots"], attachments: row["attachments"])
+                let id: String = row["id"]
+                let status: String = row["status"]
+                let percent = status == VolumeStatus.downloading.rawValue ? downloads[id].map { " \($0)%" } : nil
+                return VolumeLine(
+                    id: id, name: row["name"], projectID: row["project_id"], size: row["size"],
+                    status: status + (percent ?? ""), snapshots: row["snapshots"], attachments: row["attachments"])
             }
         }
     }

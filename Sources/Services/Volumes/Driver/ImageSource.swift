@@ -6,8 +6,14 @@ package protocol ImageSource: Sendable {
     ///
     /// - Parameter reference: an id, a URL that ends in one, or a name.
     func image(_ reference: String, for asker: Asker) async throws(VolumeError) -> SourceImage?
+    /// Whether `fill` takes its time: the volume is `downloading` meanwhile.
+    func downloads(_ image: SourceImage) async throws(DriverError) -> Bool
     /// Makes the volume with the image's bytes, and zeros beyond them.
-    func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError)
+    ///
+    /// - Parameter progress: gets percents, if that takes its time.
+    func fill(
+        _ volume: NewVolume, from image: SourceImage, progress: @escaping @Sendable (Int) -> Void
+    ) async throws(DriverError)
     /// Makes an image of what the volume holds now, and answers its id. Its bytes are there, and don't change any more,
     /// when this returns; the image may go on being `saving` while they are hashed.
     func makeImage(_ image: ImageFromVolume, for asker: Asker) async throws(VolumeError) -> String
@@ -64,7 +70,10 @@ package struct SourceImage: Sendable, Equatable {
 package struct NoImages: ImageSource {
     package init() {}
     package func image(_ reference: String, for asker: Asker) async throws(VolumeError) -> SourceImage? { nil }
-    package func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError) {
+    package func downloads(_ image: SourceImage) async throws(DriverError) -> Bool { false }
+    package func fill(
+        _ volume: NewVolume, from image: SourceImage, progress: @escaping @Sendable (Int) -> Void
+    ) async throws(DriverError) {
         throw .absent("image \(image.id)")
     }
     package func makeImage(_ image: ImageFromVolume, for asker: Asker) async throws(VolumeError) -> String {

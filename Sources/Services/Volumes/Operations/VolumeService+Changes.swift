@@ -1,4 +1,5 @@
 import GRDB
+private import Primitives
 import VolumeDrivers
 
 extension VolumeService {
@@ -6,15 +7,25 @@ extension VolumeService {
         _ query: ListQuery, allProjects: Bool, for asker: Asker
     ) async throws(VolumeError) -> Page<VolumeDetail> {
         let query = own(query, asker, allProjects: allProjects)
-        return try await read { db in
+        return try await read { [self] db in
             let page = try ListSource.volumes.page(db, query, Volume.init)
-            let details = try Lookups.details(db, page.items)
+            let details = try Lookups.details(db, page.items).map(withProgress)
             return Page(items: details, isFull: page.isFull, count: page.count)
         }
     }
 
     package func volume(_ id: String, for asker: Asker) async throws(VolumeError) -> VolumeDetail {
-        try await read { db in try Lookups.detail(db, id, for: asker) }
+        try await read { [self] db in withProgress(try Lookups.detail(db, id, for: asker)) }
+    }
+
+    /// Shows how far a volume that is filled from an image is.
+    private func withProgress(_ detail: VolumeDetail) -> VolumeDetail {
+        guard detail.volume.status == .downloading, let percent = downloads.withLock({ $0[detail.volume.id] }) else {
+            return detail
+        }
+        var detail = detail
+        detail.imageMetadata["download_progress"] = "\(percent)%"
+        return detail
     }
 
     /// How many volumes, how large together, and every value that each metadata key has.

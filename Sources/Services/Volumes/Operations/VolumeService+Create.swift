@@ -1,4 +1,5 @@
 import GRDB
+private import Primitives
 import VolumeDrivers
 
 /// A volume as a client asks for it.
@@ -245,7 +246,7 @@ extension VolumeService {
             case .clone(let source): try await driver.clone(new, from: source)
             case .image(let image):
                 event = .imageFailed
-                try await images.fill(new, from: image)
+                try await fill(new, from: image)
             }
         } catch {
             return await fail(volume, event, requestID, error.description)
@@ -253,9 +254,11 @@ extension VolumeService {
         let (place, now) = (configuration.place, now)
         do throws(VolumeError) {
             let isWanted = try await settle { db in
+                // One that is downloading may be reserved by now: it stays so.
+                try Table.update(db, "volumes", ["host": place, "updated_at": now], where: "id = ?", [volume.id])
                 try Table.update(
-                    db, "volumes", ["status": "available", "host": place, "updated_at": now],
-                    where: "id = ? AND status = 'creating'", [volume.id])
+                    db, "volumes", ["status": "available", "previous_status": nil],
+                    where: "id = ? AND status IN ('creating', 'downloading')", [volume.id])
                 let status = try Lookups.volume(db, volume.id)?.status
                 return status != nil && status != .deleting
             }
@@ -264,6 +267,25 @@ extension VolumeService {
         } catch {
             // The row stays `creating`: the sweeper ends it.
             configuration.onFault("volume \(volume.id) was made, but not recorded: \(error)")
+        }
+    }
+
+    private func fill(_ volume: NewVolume, from image: SourceImage) async throws(DriverError) {
+        guard try await images.downloads(image) else {
+            return try await images.fill(volume, from: image, progress: { _ in })
+        }
+        let now = now
+        do throws(VolumeError) {
+            try await settle { db in
+                try Transitions.settle(db, volume.id, from: .creating, to: .downloading, now: now)
+            }
+        } catch {
+            throw .failed(error.description)
+        }
+        downloads.withLock { $0[volume.id] = 0 }
+        defer { downloads.withLock { $0[volume.id] = nil } }
+        try await images.fill(volume, from: image) { [self] percent in
+            downloads.withLock { if $0[volume.id] != nil { $0[volume.id] = percent } }
         }
     }
 
@@ -307,7 +329,10 @@ extension VolumeService {
     private func abandon(_ volume: Volume, _ event: MessageEvent, _ requestID: String?) async throws(VolumeError) {
         let now = now
         try await settle { db in
-            guard try Transitions.settle(db, volume.id, from: .creating, to: .error, now: now) else { return }
+            let ended = try [VolumeStatus.creating, .downloading, .reserved].contains { state in
+                try Transitions.settle(db, volume.id, from: state, to: .error, now: now)
+            }
+            guard ended else { return }
             try self.leaveMessage(
                 db, event, project: volume.projectID, requestID: requestID, resourceType: "VOLUME",
                 resourceID: volume.id)

@@ -75,7 +75,7 @@ extension VolumeService {
 
     /// Of everything that should have bytes.
     private static func ids(_ db: Database) throws -> Set<String> {
-        let gone = "('creating', 'deleting', 'error', 'error_deleting', 'managing', 'error_managing')"
+        let gone = "('creating', 'downloading', 'deleting', 'error', 'error_deleting', 'managing', 'error_managing')"
         let volumes = try String.fetchAll(db, sql: "SELECT id FROM volumes WHERE status NOT IN \(gone)")
         let snapshots = try String.fetchAll(db, sql: "SELECT id FROM volume_snapshots WHERE status NOT IN \(gone)")
         return Set(volumes + snapshots)
@@ -175,8 +175,8 @@ extension VolumeService {
             guard try Self.isUnchanged(db, volume) else { return }
             switch status {
             case .creating, .downloading:
-                // The driver makes a volume whole or not at all; only an image is filled in step by step.
-                let isWhole = status == .creating && bytes == volume.bytes
+                // The driver makes a volume whole or not at all: one from an image once the image's disk is there.
+                let isWhole = bytes == volume.bytes
                 guard try Transitions.settle(db, id, from: status, to: isWhole ? .available : .error, now: now)
                 else { return }
                 if isWhole {
