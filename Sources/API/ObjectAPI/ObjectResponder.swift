@@ -86,20 +86,22 @@ package final class ObjectResponder: RequestResponder {
             exchange.caller = caller
             return then(Requester(caller: caller, referer: referer))
         }
-        let authenticator = authenticator
-        offload(exchange) {
-            do {
-                return .success(try authenticator.caller(token: token))
-            } catch {
-                return .failure(.unavailable("Tokens can't be verified at the moment."))
-            }
-        } then: { (exchange, result: Result<Caller?, ObjectError>) in
-            switch result {
-            case .success(let caller):
-                exchange.caller = caller
-                then(Requester(caller: caller, referer: referer))
-            case .failure(let error): self.refuse(exchange, error, path)
-            }
+        guard let sink = exchange.sink else { return }
+        authenticator.verify(token: token, on: threads) { result in
+            sink.wake([
+                {
+                    guard exchange.isOpen else { return }
+                    switch result {
+                    case .success(let caller):
+                        exchange.caller = caller
+                        then(Requester(caller: caller, referer: referer))
+                    case .failure(let error):
+                        self.refuse(exchange, 503, "Tokens can't be verified at the moment.") {
+                            $0.add("Retry-After", Int((error as? TokensUnverifiable)?.retryAfterSeconds ?? 1))
+                        }
+                    }
+                }
+            ])
         }
     }
 
