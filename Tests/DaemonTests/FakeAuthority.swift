@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import Primitives
 
 @testable import Daemon
@@ -33,13 +34,24 @@ final class FakeAuthority: Sendable {
     private let questions = PosixLocked<[Question]>([])
     private let held = PosixLocked<[@Sendable () -> Void]>([])
 
-    /// - Parameter rule: what to answer, by the question and by how many came before it.
-    init(port: Int = 0, _ rule: @escaping Rule) async throws {
+    /// - Parameters:
+    ///   - tls: PEM files.
+    ///   - rule: what to answer, by the question and by how many came before it.
+    init(port: Int = 0, tls: (certificate: String, key: String)? = nil, _ rule: @escaping Rule) async throws {
         let (questions, held) = (questions, held)
+        let context = try tls.map { files in
+            try NIOSSLContext(
+                configuration: .makeServerConfiguration(
+                    certificateChain: try NIOSSLCertificate.fromPEMFile(files.certificate).map { .certificate($0) },
+                    privateKey: .privateKey(try NIOSSLPrivateKey(file: files.key, format: .pem))))
+        }
         channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
             .childChannelInitializer { child in
                 child.eventLoop.makeCompletedFuture {
+                    if let context {
+                        try child.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                    }
                     try child.pipeline.syncOperations.configureHTTPServerPipeline()
                     try child.pipeline.syncOperations.addHandler(Handler(rule, questions, held))
                 }
@@ -61,11 +73,15 @@ final class FakeAuthority: Sendable {
     var signIns: Int { seen.count { $0.method == "POST" } }
     var described: Int { seen.count { $0.method == "GET" } }
 
-    func settings(cacheSeconds: Int = 300, timeoutSeconds: Int = 10) throws -> AuthoritySettings {
+    /// - Parameter base: `scheme://host`, if not the usual one.
+    func settings(
+        base: String = "http://127.0.0.1", caFile: String = "", cacheSeconds: Int = 300, timeoutSeconds: Int = 10
+    ) throws -> AuthoritySettings {
         try ConfigurationSources.load(
             overrides: [
                 (key: "identity.authority", value: "keystone"),
-                (key: "identity.keystone_url", value: "http://127.0.0.1:\(port)/v3/"),
+                (key: "identity.keystone_url", value: "\(base):\(port)/v3/"),
+                (key: "identity.keystone_ca_file", value: caFile),
                 (key: "identity.keystone_user", value: "apus"),
                 (key: "identity.keystone_password_file", value: "/nowhere"),
                 (key: "identity.keystone_cache_seconds", value: String(cacheSeconds)),

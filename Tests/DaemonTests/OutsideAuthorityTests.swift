@@ -50,10 +50,15 @@ struct OutsideAuthorityTests {
         private let threads = WorkThreads(name: "none", count: 1, queueMax: 1)
 
         init(_ fake: FakeAuthority, cacheSeconds: Int = 300, timeoutSeconds: Int = 10, knownMax: Int = 100) throws {
-            let settings = try fake.settings(cacheSeconds: cacheSeconds, timeoutSeconds: timeoutSeconds)
+            try self.init(
+                fake.settings(cacheSeconds: cacheSeconds, timeoutSeconds: timeoutSeconds), knownMax: knownMax)
+        }
+
+        init(_ settings: AuthoritySettings, knownMax: Int = 100) throws {
             let address = try #require(settings.address)
             let client = try AuthorityClient(settings, address: address, group: MultiThreadedEventLoopGroup.singleton)
-            cache = AuthorityCache(seconds: cacheSeconds, clock: hands.clock, knownMax: knownMax, refusedMax: 8)
+            cache = AuthorityCache(
+                seconds: settings.cacheSeconds, clock: hands.clock, knownMax: knownMax, refusedMax: 8)
             authority = OutsideAuthority(
                 session: AuthoritySession(
                     client: client, settings: settings, password: Secret("open sesame"), clock: hands.clock),
@@ -315,6 +320,24 @@ struct OutsideAuthorityTests {
         await #expect(throws: TokensUnverifiable.self) { try await rig.caller("good") }
         #expect(fake.described == 1)
         fake.release()
+    }
+
+    @Test func itsCertificateHasToBeTrustedAndToNameIt() async throws {
+        let scratch = try ScratchFolder()
+        let certificate = scratch.path + "/cert.pem", key = scratch.path + "/key.pem"
+        let made = try Program.run(
+            "/usr/bin/env",
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+                + ["-addext", "subjectAltName=DNS:localhost", "-out", certificate, "-keyout", key])
+        try #require(made.code == 0, "\(made.errors)")
+        let fake = try await FakeAuthority(tls: (certificate, key), FakeAuthority.kind)
+        let good = try Rig(fake.settings(base: "https://localhost", caFile: certificate))
+        #expect(try await good.caller("good") != nil)
+        let stranger = try Rig(fake.settings(base: "https://localhost"))
+        await #expect(throws: TokensUnverifiable.self) { try await stranger.caller("good") }
+        let misnamed = try Rig(fake.settings(base: "https://127.0.0.1", caFile: certificate))
+        await #expect(throws: TokensUnverifiable.self) { try await misnamed.caller("good") }
+        #expect(fake.seen.count == 2)
     }
 
     @Test func theCacheHasABoundAndKeepsWhatCameLast() async throws {
