@@ -203,7 +203,7 @@ if !withoutFaces {
                 "IdentityAPI", "ImageAPI", "Images", "ObjectAPI", "Objects", "Primitives", "Records", "Rings", "SCSI",
                 "VolumeAPI",
                 "VolumeDrivers", "Volumes", hummingbird, hummingbirdCore, hummingbirdTLS, httpParts, logging,
-                configuration, lifecycle,
+                configuration, crypto, lifecycle,
             ] + nio,
             path: "Sources/Daemon/Daemon", swiftSettings: bytes),
         .executableTarget(

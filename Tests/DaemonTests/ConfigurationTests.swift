@@ -114,7 +114,8 @@ struct ConfigurationTests {
                 switch key.defaultValue {
                 case .flag(let flag): String(!flag)
                 case .number(let number, let range): String(number == range.upperBound ? number - 1 : number + 1)
-                case .text(let text): key.name == "log.level" ? "debug" : text + "x"
+                case .text(let text):
+                    ["log.level": "debug", "identity.authority": "keystone"][key.name] ?? text + "x"
                 }
             var overrides = [(key: key.name, value: other)]
             // Two files belong together.

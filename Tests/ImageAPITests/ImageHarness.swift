@@ -23,7 +23,7 @@ final class ImageHarness: Sendable {
     static let home = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa2"
 
     /// Who may be asked for by name.
-    private struct Names: Authenticator {
+    private struct Names: BlockingAuthenticator {
         func cachedCaller(token: String) -> Caller? { nil }
 
         func caller(token: String) throws -> Caller? {

@@ -102,7 +102,7 @@ func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async ->
 }
 
 /// Knows three users: `owner` and `stranger` of two projects, and `reader` of the owner's with no operator role.
-final class TestAuthenticator: Authenticator {
+final class TestAuthenticator: BlockingAuthenticator {
     /// Tokens that are known, but only after asking.
     static let slowPrefix = "slow-"
 

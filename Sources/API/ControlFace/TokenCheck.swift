@@ -10,8 +10,9 @@ package struct TokenCheck: Sendable {
         case caller(Caller, isService: Bool)
         /// No token, or none that is good.
         case unknown
-        /// Too many tokens wait to be verified, or the tables can't be read.
-        case busy
+        /// Nobody can say at the moment: too many tokens wait to be verified, the tables can't be read, or an outside
+        /// Identity service doesn't answer.
+        case busy(retryAfterSeconds: Int64)
     }
 
     private let authenticator: any Authenticator
@@ -29,42 +30,38 @@ package struct TokenCheck: Sendable {
 
     package func check(_ request: Request) async -> Outcome {
         guard let token = Self.single(request, .controlToken) else { return .unknown }
-        guard let answer = await verify(token) else { return .busy }
-        guard let caller = answer.caller else { return .unknown }
-        var isService = caller.roles.contains("service")
-        if let token = Self.single(request, .controlServiceToken), let found = await verify(token)?.caller {
-            isService = isService || found.roles.contains("service")
-            // A service acts for the caller by requests of its own making: the rules are about the caller's.
-            if found.roles.contains("service") { return .caller(caller, isService: true) }
+        do throws(TokensUnverifiable) {
+            guard let caller = try await verify(token) else { return .unknown }
+            var isService = caller.roles.contains("service")
+            if let token = Self.single(request, .controlServiceToken), let found = try await verify(token) {
+                isService = isService || found.roles.contains("service")
+                // A service acts for the caller by requests of its own making: the rules are about the caller's.
+                if found.roles.contains("service") { return .caller(caller, isService: true) }
+            }
+            guard permits(caller, request) else { return .unknown }
+            return .caller(caller, isService: isService)
+        } catch {
+            return .busy(retryAfterSeconds: error.retryAfterSeconds)
         }
-        guard Self.permits(caller, request, services) else { return .unknown }
-        return .caller(caller, isService: isService)
-    }
-
-    private struct Answer: Sendable {
-        var caller: Caller?
     }
 
     /// Whether the caller's token is good for this request: the rules of an application credential say so.
-    package static func permits(_ caller: Caller, _ request: Request, _ services: Set<String>) -> Bool {
+    private func permits(_ caller: Caller, _ request: Request) -> Bool {
         guard caller.accessRules != nil else { return true }
         guard let path = QueryText.percentDecoded((request.head.path ?? "/").prefix { $0 != "?" }) else { return false }
         return caller.permits(services: services, method: request.method.rawValue, path: path)
     }
 
-    /// nil if it can't be told.
-    private func verify(_ token: String) async -> Answer? {
-        if let caller = authenticator.cachedCaller(token: token) { return Answer(caller: caller) }
-        return await withCheckedContinuation { continuation in
-            let admitted = threads.run {
-                do {
-                    continuation.resume(returning: Answer(caller: try authenticator.caller(token: token)))
-                } catch {
-                    continuation.resume(returning: nil)
-                }
+    private func verify(_ token: String) async throws(TokensUnverifiable) -> Caller? {
+        if let caller = authenticator.cachedCaller(token: token) { return caller }
+        let result = await withCheckedContinuation { continuation in
+            authenticator.verify(token: token, on: threads) { result in
+                continuation.resume(
+                    returning: result.mapError { $0 as? TokensUnverifiable ?? TokensUnverifiable(retryAfterSeconds: 1) }
+                )
             }
-            if !admitted { continuation.resume(returning: nil) }
         }
+        return try result.get()
     }
 
     /// A header's value if it is there, not empty, and given once.

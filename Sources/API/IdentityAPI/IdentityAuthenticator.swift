@@ -3,7 +3,7 @@ package import Identity
 package import Primitives
 
 /// Identity as the HTTP faces ask for it.
-package struct IdentityAuthenticator: Authenticator {
+package struct IdentityAuthenticator: BlockingAuthenticator {
     private let identity: IdentityService
 
     package init(_ identity: IdentityService) { self.identity = identity }

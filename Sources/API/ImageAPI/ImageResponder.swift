@@ -64,7 +64,10 @@ package struct ImageResponder: HTTPResponder {
                 var reply = Reply.fault(.unauthorized, "This server could not verify that you are authorized.")
                 reply.headers[.wwwAuthenticate] = "Keystone uri=\"\(identityURL())\""
                 return noted(reply, nil, method, path, requestID, context)
-            case .busy: return .fault(.busy)
+            case .busy(let seconds):
+                var reply = Reply.fault(.busy)
+                reply.headers[.retryAfter] = String(seconds)
+                return reply
             }
             var call = Call(
                 asker: asker, arguments: [], query: QueryText.pairs(target.dropFirst(path.count + 1)),

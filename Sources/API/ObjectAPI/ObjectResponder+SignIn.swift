@@ -5,6 +5,8 @@ import Primitives
 extension ObjectResponder {
     /// v1 auth (object-api.md 2.2): name and key in, a token and the storage URL out.
     func signIn(_ exchange: Exchange, realm: Bytes?) {
+        // As any path whose first part is no version.
+        guard authenticator.hasSignIn else { return refuse(exchange, 400, "Unknown version of the API.") }
         let head = exchange.head
         guard var user = head.value("x-auth-user") ?? head.value("x-storage-user"), !user.isEmpty,
             let key = head.bytes("x-auth-key") ?? head.bytes("x-storage-pass"), let sink = exchange.sink

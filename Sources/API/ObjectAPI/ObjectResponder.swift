@@ -83,35 +83,35 @@ package final class ObjectResponder: RequestResponder {
             return then(Requester(caller: nil, referer: referer))
         }
         if let caller = authenticator.cachedCaller(token: token) {
-            return proceed(exchange, caller, referer, path, then)
+            return proceed(exchange, caller, referer, then)
         }
-        let authenticator = authenticator
-        offload(exchange) {
-            do {
-                return .success(try authenticator.caller(token: token))
-            } catch {
-                return .failure(.unavailable("Tokens can't be verified at the moment."))
-            }
-        } then: { (exchange, result: Result<Caller?, ObjectError>) in
-            switch result {
-            case .success(let caller):
-                self.proceed(exchange, caller, referer, path, then)
-            case .failure(let error): self.refuse(exchange, error, path)
-            }
+        guard let sink = exchange.sink else { return }
+        authenticator.verify(token: token, on: threads) { result in
+            sink.wake([
+                {
+                    guard exchange.isOpen else { return }
+                    switch result {
+                    case .success(let caller):
+                        self.proceed(exchange, caller, referer, then)
+                    case .failure(let error):
+                        self.refuse(exchange, 503, "Tokens can't be verified at the moment.") {
+                            $0.add("Retry-After", Int((error as? TokensUnverifiable)?.retryAfterSeconds ?? 1))
+                        }
+                    }
+                }
+            ])
         }
     }
 
     /// A token that isn't good for this request (access rules of an application credential) is as none.
     private func proceed(
-        _ exchange: Exchange, _ caller: Caller?, _ referer: String?, _ path: ObjectPath,
-        _ then: @Sendable (Requester) -> Void
+        _ exchange: Exchange, _ caller: Caller?, _ referer: String?, _ then: @Sendable (Requester) -> Void
     ) {
         if let caller, caller.accessRules != nil {
             let raw = exchange.head.target.storage.prefix { $0 != UInt8(ascii: "?") }
             let decoded = PercentCoding.decode(raw).flatMap { String(validating: $0, as: UTF8.self) }
             guard let decoded,
-                caller.permits(
-                    services: ["object-store"], method: exchange.head.verb.description, path: decoded)
+                caller.permits(services: ["object-store"], method: exchange.head.verb.description, path: decoded)
             else { return then(Requester(caller: nil, referer: referer)) }
         }
         exchange.caller = caller

@@ -12,9 +12,7 @@ package struct VolumeResponder: HTTPResponder {
     package typealias Context = ControlContext
 
     private let volumes: VolumeService
-    private let authenticator: any Authenticator
-    /// For tokens that aren't in memory: verifying one reads tables.
-    private let threads: WorkThreads
+    private let tokens: TokenCheck
     private let publicBase: @Sendable () -> String
     private let logger: Logger
 
@@ -27,8 +25,9 @@ package struct VolumeResponder: HTTPResponder {
         publicBase: @escaping @Sendable () -> String
     ) {
         self.volumes = volumes
-        self.authenticator = authenticator
-        self.threads = threads
+        tokens = TokenCheck(
+            authenticator: authenticator, threads: threads,
+            services: ["volumev3", "block-storage", "block-store", "volume"])
         self.logger = logger
         self.publicBase = publicBase
     }
@@ -138,57 +137,25 @@ package struct VolumeResponder: HTTPResponder {
     private func identify(
         _ request: Request, requestID: String
     ) async -> Result<(asker: Asker, roles: Set<String>), Refusal> {
-        guard let token = single(request, .authToken) else { return .failure(Self.unauthenticated) }
         let caller: Caller
-        switch await verify(token) {
-        case .success(let found?): caller = found
-        case .success(nil): return .failure(Self.unauthenticated)
-        case .failure(let refusal): return .failure(refusal)
+        let isService: Bool
+        switch await tokens.check(request) {
+        case .caller(let found, isService: let vouched): (caller, isService) = (found, vouched)
+        case .unknown:
+            return .failure(
+                Refusal(reply: .fault(.unauthorized, "The request you have made requires authentication.")))
+        case .busy(let seconds):
+            var reply = Reply.fault(.serviceUnavailable, "The service is busy; try again shortly.")
+            reply.headers[.retryAfter] = String(seconds)
+            return .failure(Refusal(reply: reply))
         }
         guard let project = caller.project else {
             return .failure(Refusal(reply: .fault(.forbidden, "A token of a project is needed.")))
-        }
-        var isService = caller.roles.contains("service")
-        var isVouchedFor = false
-        if let service = single(request, .serviceToken), case .success(let found?) = await verify(service) {
-            isVouchedFor = found.roles.contains("service")
-            isService = isService || isVouchedFor
-        }
-        guard isVouchedFor || TokenCheck.permits(caller, request, Self.serviceTypes) else {
-            return .failure(Self.unauthenticated)
         }
         let asker = Asker(
             userID: caller.user.id, projectID: project.id, isAdmin: caller.roles.contains("admin"),
             isService: isService, requestID: requestID)
         return .success((asker, caller.roles))
-    }
-
-    /// What access rules of application credentials may call this service.
-    private static let serviceTypes: Set<String> = ["volumev3", "block-storage", "block-store", "volume"]
-
-    private static let unauthenticated = Refusal(
-        reply: .fault(.unauthorized, "The request you have made requires authentication."))
-
-    private func verify(_ token: String) async -> Result<Caller?, Refusal> {
-        if let caller = authenticator.cachedCaller(token: token) { return .success(caller) }
-        let busy = Refusal(reply: .fault(.serviceUnavailable, "The service is busy; try again shortly."))
-        return await withCheckedContinuation { continuation in
-            let admitted = threads.run {
-                do {
-                    continuation.resume(returning: .success(try authenticator.caller(token: token)))
-                } catch {
-                    continuation.resume(returning: .failure(busy))
-                }
-            }
-            if !admitted { continuation.resume(returning: .failure(busy)) }
-        }
-    }
-
-    /// A header's value if it is there, not empty, and given once.
-    private func single(_ request: Request, _ name: HTTPField.Name) -> String? {
-        let values = request.headers[values: name]
-        guard values.count == 1, let value = values.first, !value.isEmpty else { return nil }
-        return value
     }
 
     // MARK: What is written down and sent.
@@ -228,6 +195,4 @@ extension HTTPField.Name {
     static var apiVersion: Self { Self("OpenStack-API-Version") ?? .vary }
     static var requestID: Self { Self("x-openstack-request-id") ?? .vary }
     static var computeRequestID: Self { Self("x-compute-request-id") ?? .vary }
-    static var authToken: Self { Self("X-Auth-Token") ?? .authorization }
-    static var serviceToken: Self { Self("X-Service-Token") ?? .authorization }
 }

@@ -42,6 +42,7 @@ package struct ConfigurationKey: Sendable, Hashable {
             ConfigurationKey("tls.key", .text(""), "PEM file with the private key that belongs to it."),
         ]
         + listener("identity", port: 5000, "the Identity API")
+        + authority
         + listener("object", port: 8080, "the Object API")
         + listener("image", port: 9292, "the Image API")
         + images
@@ -101,6 +102,37 @@ package struct ConfigurationKey: Sendable, Hashable {
             ConfigurationKey(
                 "log.level", .text("info"), "trace, debug, info, notice, warning, error or critical."),
         ]
+
+    private static let authority: [ConfigurationKey] = [
+        ConfigurationKey(
+            "identity.authority", .text("local"),
+            "Who vouches for tokens: `local`, this daemon, or `keystone`, an outside Identity service; then the Identity API here is not served."
+        ),
+        ConfigurationKey(
+            "identity.keystone_url", .text(""),
+            "Where the outside Identity service is, such as `https://cloud.example.org:5000/v3`."),
+        ConfigurationKey(
+            "identity.keystone_ca_file", .text(""),
+            "PEM file with the certificates that are trusted there. Empty: the system's."),
+        ConfigurationKey(
+            "identity.keystone_allow_plaintext", .flag(false),
+            "Speak to an outside Identity service on another machine without TLS."),
+        ConfigurationKey(
+            "identity.keystone_user", .text(""),
+            "The user there that this daemon asks as; it needs the role `service` or `admin` on its project."),
+        ConfigurationKey("identity.keystone_user_domain", .text("Default"), "The name of that user's domain."),
+        ConfigurationKey(
+            "identity.keystone_password_file", .text(""),
+            "The file with that user's password, one line, that nobody but the daemon's user (or root) may read."),
+        ConfigurationKey(
+            "identity.keystone_project", .text("service"), "The name of the project that it has that role on."),
+        ConfigurationKey("identity.keystone_project_domain", .text("Default"), "The name of that project's domain."),
+        ConfigurationKey(
+            "identity.keystone_cache_seconds", .number(300, 0...3_600),
+            "How long its word on a token is believed before it is asked again: so long a revoked token may go on."),
+        ConfigurationKey(
+            "identity.keystone_timeout_seconds", .number(10, 1...60), "How long its answer is waited for."),
+    ]
 
     private static let images: [ConfigurationKey] = [
         ConfigurationKey(

@@ -8,6 +8,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// Empty: each listener's own address.
     package var publicHost: String
     package var identity: ListenerSettings
+    package var authority: AuthoritySettings
     package var object: ListenerSettings
     package var image: ListenerSettings
     package var images: ImageSettings
@@ -39,6 +40,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
         publicHost = try values.text("public_host")
         let shared = TLSFiles(certificate: try values.text("tls.certificate"), key: try values.text("tls.key"))
         identity = try ListenerSettings(name: "identity", values: values, sharedTLS: shared)
+        authority = try AuthoritySettings(values: values)
         object = try ListenerSettings(name: "object", values: values, sharedTLS: shared)
         image = try ListenerSettings(name: "image", values: values, sharedTLS: shared)
         images = try ImageSettings(values: values)
@@ -88,7 +90,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
 
     /// The listeners that are switched on.
     package var listeners: [ListenerSettings] {
-        [identity, object, image, volume, iscsi] + (metrics.map { [$0] } ?? [])
+        (authority.isOutside ? [] : [identity]) + [object, image, volume, iscsi] + (metrics.map { [$0] } ?? [])
     }
 
     /// Refuses what would put a password or a token on a wire that others can read, and addresses that the
@@ -97,6 +99,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
         for listener in listeners {
             try listener.check(publicHost: publicHost)
         }
+        try authority.check()
         try images.check()
         let fixed = listeners.filter { $0.port != 0 }
         for (index, one) in fixed.enumerated() {

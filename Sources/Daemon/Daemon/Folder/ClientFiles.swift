@@ -42,8 +42,13 @@ package struct ClientFiles: Sendable {
     }
 
     private let files: PrivateFiles
+    let tellsSignIn: Bool
 
-    package init(files: PrivateFiles) { self.files = files }
+    /// - Parameter tellsSignIn: false: users sign in elsewhere, so the files that say how are removed, not written.
+    package init(files: PrivateFiles, tellsSignIn: Bool = true) {
+        self.files = files
+        self.tellsSignIn = tellsSignIn
+    }
 
     /// The admin's password as far as the daemon knows it.
     package func password() throws(DaemonError) -> Secret? {
@@ -58,10 +63,14 @@ package struct ClientFiles: Sendable {
     }
 
     package func write(_ endpoints: Endpoints) throws(DaemonError) {
-        let password = try password().map { String(decoding: $0.bytes, as: UTF8.self) }
-        try files.write(Self.openrcName, Self.openrc(endpoints, password: password))
-        try files.write(Self.openrcV1Name, Self.openrcV1(endpoints, password: password))
-        try files.write(Self.cloudsName, Self.clouds(endpoints, password: password))
+        if tellsSignIn {
+            let password = try password().map { String(decoding: $0.bytes, as: UTF8.self) }
+            try files.write(Self.openrcName, Self.openrc(endpoints, password: password))
+            try files.write(Self.openrcV1Name, Self.openrcV1(endpoints, password: password))
+            try files.write(Self.cloudsName, Self.clouds(endpoints, password: password))
+        } else {
+            for name in [Self.openrcName, Self.openrcV1Name, Self.cloudsName] { try files.remove(name) }
+        }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let json: Data

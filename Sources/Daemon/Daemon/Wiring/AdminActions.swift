@@ -13,6 +13,8 @@ struct AdminActions: Sendable {
     let volumes: VolumeActions
     let files: ClientFiles
     let endpoints: ClientFiles.Endpoints
+    /// False: an outside Identity service has them.
+    let hasUsers: Bool
     let metrics: MetricsRegistry
     let began: ContinuousClock.Instant
     let logger: Logger
@@ -37,6 +39,9 @@ struct AdminActions: Sendable {
 
     private func act(on request: AdminRequest) throws(IdentityError) -> AdminReply {
         let identity = control.identity
+        guard hasUsers || !request.isAboutUsers else {
+            return .refused("Users, projects, roles and tokens are those of \(endpoints.identity): change them there.")
+        }
         switch request {
         case .status:
             return StatusReport.reply(
@@ -111,5 +116,14 @@ struct AdminActions: Sendable {
         return AdminReply(
             succeeded: true, text: text + "\nPassword: " + plain,
             fields: fields.merging(["password": plain]) { _, new in new })
+    }
+}
+
+extension AdminRequest {
+    fileprivate var isAboutUsers: Bool {
+        switch self {
+        case .createProject, .createUser, .addRole, .resetPassword, .rotateTokenKeys: true
+        case .status, .metrics, .volumes, .volumeSpace, .volumeSessions, .endVolumeSession: false
+        }
     }
 }

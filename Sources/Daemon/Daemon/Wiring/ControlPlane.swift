@@ -30,16 +30,8 @@ struct ControlPlane: Sendable {
                 settings.region = configuration.region
                 settings.passwordRules = configuration.passwordRules
                 let identity = try IdentityService(records: records, configuration: settings)
-                let report = try identity.bootstrap(
-                    services: published(endpoints), adminPassword: ClientFiles.randomPassword(),
-                    // Kept before it is committed: there is never an admin whose password nobody has.
-                    deliver: { password in try files.keep(password: password) })
-                if report.madeAdmin {
-                    logger.notice("the admin was made", metadata: ["project_id": "\(report.adminProjectID)"])
-                }
-                if try identity.nobodyKnowsPassword(files) {
-                    logger.warning(
-                        "the admin's password is not in the data folder; `apus password reset` makes a new one")
+                if !configuration.authority.isOutside {
+                    try bootstrap(identity, files: files, endpoints: endpoints, logger: logger)
                 }
                 return ControlPlane(records: records, identity: identity)
             } catch let error as RecordsError {
@@ -47,6 +39,22 @@ struct ControlPlane: Sendable {
             } catch let error as IdentityError {
                 throw DaemonError("Identity can't start: \(error).")
             }
+        }
+    }
+
+    /// An admin, if there is none, and the catalog.
+    private static func bootstrap(
+        _ identity: IdentityService, files: ClientFiles, endpoints: ClientFiles.Endpoints, logger: Logger
+    ) throws {
+        let report = try identity.bootstrap(
+            services: published(endpoints), adminPassword: ClientFiles.randomPassword(),
+            // Kept before it is committed: there is never an admin whose password nobody has.
+            deliver: { password in try files.keep(password: password) })
+        if report.madeAdmin {
+            logger.notice("the admin was made", metadata: ["project_id": "\(report.adminProjectID)"])
+        }
+        if try identity.nobodyKnowsPassword(files) {
+            logger.warning("the admin's password is not in the data folder; `apus password reset` makes a new one")
         }
     }
 

@@ -22,16 +22,16 @@ struct Faces: Sendable {
     private let requestLog: RequestLog
     private let control: ControlPlane
     private let logger: Logger
-    let identityListener: ControlListener<IdentityResponder>?
-    let imageListener: ControlListener<ImageResponder>?
-    let volumeListener: ControlListener<VolumeResponder>?
+    /// Of Identity (unless an outside one vouches for tokens), images and volumes.
+    let controlListeners: [any Service & UpWaiting]
 
     /// Requests that may wait for a work thread; more are answered 503.
     private static let workQueueMax = 4096
 
+    /// - Parameter outside: who vouches for tokens; nil: Identity here.
     init(
         configuration: DaemonConfiguration, listeners: [ListenerSettings], stores: Stores, control: ControlPlane,
-        images: ImagePlane, volumes: VolumePlane, logger: Logger
+        outside: OutsideAuthority?, images: ImagePlane, volumes: VolumePlane, logger: Logger
     ) {
         self.listeners = listeners
         self.control = control
@@ -65,9 +65,9 @@ struct Faces: Sendable {
                 settings.publicURL = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
             }
         }
-        let authenticator = IdentityAuthenticator(control.identity)
+        let authenticator: any Authenticator = outside ?? IdentityAuthenticator(control.identity)
         let workers = workThreads
-        identityListener = listeners.first { $0.name == "identity" }.map { listener in
+        let identityListener = listeners.first { $0.name == "identity" }.map { listener in
             let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
             return ControlListener(
                 listener,
@@ -77,8 +77,8 @@ struct Faces: Sendable {
         let identityURL =
             listeners.first { $0.name == "identity" }.map {
                 $0.baseURL(publicHost: configuration.publicHost, port: $0.port) + "/v3"
-            } ?? ""
-        imageListener = listeners.first { $0.name == "image" }.map { listener in
+            } ?? configuration.authority.address.map { $0.base + "/v3" } ?? ""
+        let imageListener = listeners.first { $0.name == "image" }.map { listener in
             let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
             return ControlListener(
                 listener,
@@ -87,7 +87,7 @@ struct Faces: Sendable {
                     publicBase: { base }, identityURL: { identityURL }),
                 takesStreams: true, metrics: metrics, logger: logger)
         }
-        volumeListener = listeners.first { $0.name == "volume" }.map { listener in
+        let volumeListener = listeners.first { $0.name == "volume" }.map { listener in
             let base = listener.baseURL(publicHost: configuration.publicHost, port: listener.port)
             return ControlListener(
                 listener,
@@ -96,6 +96,8 @@ struct Faces: Sendable {
                     publicBase: { base }),
                 metrics: metrics, logger: logger)
         }
+        let all: [(any Service & UpWaiting)?] = [identityListener, imageListener, volumeListener]
+        controlListeners = all.compactMap { $0 }
         var random = SystemRandomNumberGenerator()
         let requestLog = RequestLog(label: logger.label, write: LineLogHandler.standardError)
         self.requestLog = requestLog

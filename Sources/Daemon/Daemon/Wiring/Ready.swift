@@ -20,7 +20,9 @@ struct Ready: Sendable {
                 "identity": "\(endpoints.identity)", "object": "\(endpoints.object)",
                 "after_ms": "\(Int(milliseconds))",
             ])
-        if welcome { Terminal.print(Welcome.text(endpoints: endpoints, folder: folder)) }
+        if welcome {
+            Terminal.print(Welcome.text(endpoints: endpoints, folder: folder, signsInHere: files.tellsSignIn))
+        }
         if printsReady { Terminal.print("ready") }
     }
 }

@@ -59,7 +59,9 @@ package struct RunningDaemon: Sendable {
     private func serve(
         folder: DataFolder, stores: Stores, began: ContinuousClock.Instant, until stops: AsyncStream<Int32>
     ) async throws {
-        let files = ClientFiles(files: PrivateFiles(disk: folder.disk))
+        let files = ClientFiles(
+            files: PrivateFiles(disk: folder.disk), tellsSignIn: !configuration.authority.isOutside)
+        let outside = try await outsideAuthority()
         let listeners = try takePorts(files)
         let endpoints = endpoints(listeners)
         let wasWritten = stores.store.newestTimestamp > .zero
@@ -75,15 +77,15 @@ package struct RunningDaemon: Sendable {
             stores: stores, control: control, images: images.service, configuration: configuration, portal: portal,
             logger: logger)
         let faces = Faces(
-            configuration: configuration, listeners: listeners, stores: stores, control: control, images: images,
-            volumes: volumes, logger: logger)
+            configuration: configuration, listeners: listeners, stores: stores, control: control, outside: outside,
+            images: images, volumes: volumes, logger: logger)
         StoreMetrics.register(stores.store, in: faces.metrics)
         TargetMetrics.register(volumes.server, in: faces.metrics)
         let admin = AdminActions(
             stores: stores, control: control,
             volumes: VolumeActions(
                 store: stores.store, service: volumes.service, exports: volumes.exports, logger: logger),
-            files: files, endpoints: endpoints, metrics: faces.metrics, began: began,
+            files: files, endpoints: endpoints, hasUsers: outside == nil, metrics: faces.metrics, began: began,
             logger: logger)
 
         let ready = Ready(
@@ -96,15 +98,22 @@ package struct RunningDaemon: Sendable {
         ]
         services += try await faces.start()
         services.append(try await admin.listen(path: folder.socketPath))
-        if let identity = faces.identityListener, let image = faces.imageListener, let volume = faces.volumeListener {
-            services += [identity, image, volume, ReadyService(ready: ready, listeners: [identity, image, volume])]
-        }
+        services += faces.controlListeners
+        services.append(ReadyService(ready: ready, listeners: faces.controlListeners))
         var group = ServiceGroupConfiguration(
             services: services.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) },
             logger: quiet(logger))
         group.maximumGracefulShutdownDuration = .seconds(configuration.shutdownSeconds + 30)
         try await run(ServiceGroup(configuration: group), until: stops)
         logger.info("stopped")
+    }
+
+    /// Who vouches for tokens instead of Identity here, where that is configured.
+    private func outsideAuthority() async throws -> OutsideAuthority? {
+        guard let address = configuration.authority.address else { return nil }
+        logger.info("an outside Identity service vouches for tokens", metadata: ["url": "\(address.base)"])
+        return try await OutsideAuthority.open(
+            configuration.authority, address: address, group: MultiThreadedEventLoopGroup.singleton, logger: logger)
     }
 
     /// The group's own lines about each of its services are for debugging.
@@ -162,7 +171,8 @@ package struct RunningDaemon: Sendable {
             }
         }
         return ClientFiles.Endpoints(
-            identity: url("identity") ?? "", object: url("object") ?? "", image: url("image"), volume: url("volume"),
+            identity: url("identity") ?? configuration.authority.address?.base ?? "", object: url("object") ?? "",
+            image: url("image"), volume: url("volume"),
             iscsi: url("iscsi").map { String($0.dropFirst("http://".count)) }, metrics: url("metrics"),
             region: configuration.region, pid: getpid())
     }

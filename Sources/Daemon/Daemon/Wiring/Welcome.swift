@@ -1,10 +1,24 @@
 /// What `Tools/run` shows when the daemon answers.
 enum Welcome {
-    static func text(endpoints: ClientFiles.Endpoints, folder: String) -> String {
+    /// - Parameter signsInHere: false: an outside Identity service vouches for users, and knows how they begin.
+    static func text(endpoints: ClientFiles.Endpoints, folder: String, signsInHere: Bool) -> String {
         let volume = endpoints.volume.map { "\n  Volume API     \($0)/v3" } ?? ""
         let image = endpoints.image.map { "\n  Image API      \($0)/v2" } ?? ""
         let iscsi = endpoints.iscsi.map { "     (iSCSI: \($0))" } ?? ""
         let metrics = endpoints.metrics.map { "\n  Metrics        \($0)/metrics" } ?? ""
+        guard signsInHere else {
+            return """
+
+                Apus answers. Users sign in at \(endpoints.identity)/v3.
+
+                  Object API     \(endpoints.object)/v1\(image)\(volume)\(iscsi)\(metrics)
+
+                  Data           \(folder)
+
+                Ctrl-C stops it.
+
+                """
+        }
         return """
 
             Apus answers.
