@@ -9,12 +9,13 @@ import Testing
 struct OutsideProcessTests {
     /// Asks each of them with the token; a line of status and `Retry-After` each.
     private static let asking = """
-        sys = __import__("sys"); urllib.request = __import__("urllib.request"); urllib.error = __import__("urllib.error")
-        for url in sys.argv[2:]:
+        from sys import argv
+        from urllib import error as failures, request as requests
+        for url in argv[2:]:
             try:
-                answer = urllib.request.urlopen(urllib.request.Request(url, headers={"X-Auth-Token": sys.argv[1]}), timeout=60)
+                answer = requests.urlopen(requests.Request(url, headers={"X-Auth-Token": argv[1]}), timeout=60)
                 print(answer.status, answer.headers.get("Retry-After"))
-            except urllib.error.HTTPError as error:
+            except failures.HTTPError as error:
                 print(error.code, error.headers.get("Retry-After"))
         """
 
