@@ -93,8 +93,14 @@ class Cloud:
         all_headers = {"Content-Type": "application/json", **dict(headers)}
         if signed:
             all_headers["X-Auth-Token"] = self.token
-        connection.request(method, path, body, all_headers)
-        answer = connection.getresponse()
+        try:
+            connection.request(method, path, body, all_headers)
+            answer = connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            # Idle for too long while another service was measured: the daemon has closed it, as it should.
+            connection.close()
+            connection.request(method, path, body, all_headers)
+            answer = connection.getresponse()
         text = answer.read()
         assert answer.status < 300, "%s %s: %d %s" % (method, path, answer.status, text[:500])
         return answer, text

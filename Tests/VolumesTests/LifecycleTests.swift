@@ -241,6 +241,36 @@ import VolumeDrivers
                 == true)
     }
 
+    @Test func aTypeChoosesAmongBackendsAndARetypeMovesOnlyWhereItMay() async throws {
+        let fixture = try await Fixture { $0.furtherBackends = ["second"] }
+        let service = fixture.service
+        for (name, wanted) in [("one", "chunks"), ("two", "second"), ("none", "third")] {
+            _ = try await service.createType(
+                name: name, description: nil, isPublic: true, extraSpecs: ["volume_backend_name": wanted])
+        }
+        func make(_ type: String) async throws -> Volume {
+            try await fixture.volume { $0.type = type }
+        }
+        let first = try await make("one")
+        #expect(first.host == "host1@chunks#chunks")
+        #expect(try await make("two").host == "host1@second#chunks")
+        #expect(try await make("none").status == .error)
+        // Without leave to move it stays where and what it was.
+        try await service.retype(first.id, to: "two", for: fixture.ann)
+        var now = try await service.volume(first.id, for: fixture.ann).volume
+        #expect(now.host == first.host && now.typeID == first.typeID && now.migrationStatus == nil)
+        try await service.retype(first.id, to: "two", mayMove: true, for: fixture.ann)
+        now = try await service.volume(first.id, for: fixture.ann).volume
+        #expect(now.host == "host1@second#chunks" && now.migrationStatus == "success" && now.status == .available)
+        #expect(try await service.pools().map(\.backend) == ["chunks", "second"])
+        #expect(try await service.shares(ofHost: "host1@second").map(\.volumes) == [2])
+        #expect(try await service.shares(ofHost: "host1@chunks").isEmpty)
+        try await service.setService(
+            binary: "cinder-volume", host: "host1@second", isDisabled: true, reason: nil)
+        #expect(try await make("two").status == .error)
+        #expect(try await make("one").status == .available)
+    }
+
     /// The disk that is there has a cache or has none, whatever the type would give to a new one.
     @Test func aRetypeDoesNotPromiseAnotherWriteCacheThanTheVolumeHas() async throws {
         let fixture = try await Fixture()

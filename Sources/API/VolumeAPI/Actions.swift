@@ -124,7 +124,7 @@ enum VolumeActions {
                 throw .invalid(
                     "Invalid input for field/attribute migration_policy. '\(policy)' is not one of never, on-demand")
             }
-            try await h.volumes.retype(id, to: type, for: c.asker)
+            try await h.volumes.retype(id, to: type, mayMove: policy == "on-demand", for: c.asker)
             return .accepted
         },
         Action("revert", since: 40, .member, "volume:revert_to_snapshot") { h, c, id, body async throws(VolumeError) in

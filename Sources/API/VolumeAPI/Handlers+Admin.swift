@@ -287,22 +287,24 @@ extension Handlers {
     }
 
     func listPools(_ call: Call) async throws(VolumeError) -> Reply {
-        let pool = try await volumes.pool()
         let configuration = volumes.configuration
-        var view = JSON.of(["name": .string(configuration.place)])
-        if try call.flag("detail") ?? false {
-            view.add("capabilities", Self.poolCapabilities(pool, configuration))
+        let isDetailed = try call.flag("detail") ?? false
+        let wanted = call.version.minor < 28 ? nil : call.parameter("name")
+        var views: [JSON] = []
+        for pool in try await volumes.pools() where pool.isUsable {
+            let place = configuration.place(pool.backend)
+            guard wanted == nil || wanted == place else { continue }
+            var view = JSON.of(["name": .string(place)])
+            if isDetailed { view.add("capabilities", Self.poolCapabilities(pool, configuration)) }
+            views.append(view)
         }
-        let isWanted =
-            (call.version.minor < 28 || (call.parameter("name").map { $0 == configuration.place } ?? true))
-            && pool.isUsable
-        return .ok(.of(["pools": .array(isWanted ? [view] : [])]))
+        return .ok(.of(["pools": .array(views)]))
     }
 
     private static func poolCapabilities(_ pool: PoolView, _ configuration: VolumeConfiguration) -> JSON {
         func gigabytes(_ bytes: UInt64) -> JSON { .number(String(bytes >> 30)) }
         return .of([
-            "volume_backend_name": .string(configuration.backend), "pool_name": .string(configuration.pool),
+            "volume_backend_name": .string(pool.backend), "pool_name": .string(configuration.pool),
             "vendor_name": .string(configuration.vendor), "driver_version": .string(pool.traits.version),
             "storage_protocol": .string(pool.traits.storageProtocol),
             "total_capacity_gb": gigabytes(pool.statistics.totalBytes),
@@ -322,17 +324,22 @@ extension Handlers {
 
     func showCapabilities(_ call: Call) async throws(VolumeError) -> Reply {
         let configuration = volumes.configuration
-        guard [configuration.place, configuration.backendHost].contains(call.arguments[0]) else {
+        let asked = call.arguments[0]
+        let known = configuration.backends.first {
+            [configuration.place($0), configuration.backendHost($0)].contains(asked)
+        }
+        guard let backend = known else {
             throw .notFound(kind: "Host", id: call.arguments[0])
         }
         let traits = volumes.driver.traits
         return .ok(
             .of([
-                "namespace": .string("OS::Storage::Capabilities::\(configuration.backendHost)"),
-                "vendor_name": .string(configuration.vendor), "volume_backend_name": .string(configuration.backend),
+                "namespace": .string("OS::Storage::Capabilities::\(configuration.backendHost(backend))"),
+                "vendor_name": .string(configuration.vendor), "volume_backend_name": .string(backend),
                 "pool_name": .string(configuration.pool), "driver_version": .string(traits.version),
-                "storage_protocol": .string(traits.storageProtocol), "display_name": .string(configuration.backend),
-                "description": .string("Volumes of \(configuration.backendHost)"), "visibility": .string("public"),
+                "storage_protocol": .string(traits.storageProtocol), "display_name": .string(backend),
+                "description": .string("Volumes of \(configuration.backendHost(backend))"),
+                "visibility": .string("public"),
                 "replication_targets": .array([]), "properties": .object([]),
             ]))
     }

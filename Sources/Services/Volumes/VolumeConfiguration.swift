@@ -5,6 +5,8 @@ package struct VolumeConfiguration: Sendable {
     /// The name of this machine in `host@backend#pool`.
     package var host: String
     package var backend: String
+    /// Other names for types to ask for. All of them stand for the one store: moving between them moves no bytes.
+    package var furtherBackends: [String] = []
     package var pool: String
     package var zone: String
     /// Told as `vendor_name`, which types' specs may ask for: what backends without a vendor say.
@@ -71,6 +73,10 @@ package struct VolumeConfiguration: Sendable {
             })
     }
 
-    package var backendHost: String { "\(host)@\(backend)" }
-    package var place: String { "\(backendHost)#\(pool)" }
+    package var backends: [String] { [backend] + furtherBackends }
+    package func backendHost(_ backend: String) -> String { "\(host)@\(backend)" }
+    package func place(_ backend: String) -> String { "\(backendHost(backend))#\(pool)" }
+    /// Of the first backend.
+    package var place: String { place(backend) }
+    package var places: [String] { backends.map(place) }
 }

@@ -169,6 +169,10 @@ package struct ConfigurationKey: Sendable, Hashable {
                 "The name of this machine in `host@backend#pool`, as operators see it. Empty: the system's host name."),
             ConfigurationKey(
                 "volume.backend", .text("chunks"), "The backend's name, which `volume_backend_name` in types asks for."),
+            ConfigurationKey(
+                "volume.further_backends", .text(""),
+                "Other names of backends that types may ask for, with commas between. All are the one store: a volume that moves moves no bytes."
+            ),
             ConfigurationKey("volume.pool", .text("chunks"), "The name of its pool."),
             ConfigurationKey("volume.availability_zone", .text("nova"), "The availability zone that volumes are in."),
             ConfigurationKey(

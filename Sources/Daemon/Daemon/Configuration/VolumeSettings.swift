@@ -4,6 +4,7 @@ package import Volumes
 package struct VolumeSettings: Sendable, Equatable {
     /// Empty: the system's own name.
     package var hostName: String
+    package var furtherBackends: [String]
     package var backend: String
     package var pool: String
     package var zone: String
@@ -17,6 +18,9 @@ package struct VolumeSettings: Sendable, Equatable {
     init(values: Values) throws(DaemonError) {
         hostName = try values.text("volume.host_name")
         backend = try values.text("volume.backend")
+        furtherBackends = try values.text("volume.further_backends").split(separator: ",").map {
+            String($0.filter { $0 != " " })
+        }
         pool = try values.text("volume.pool")
         zone = try values.text("volume.availability_zone")
         defaultType = try values.text("volume.default_type")
@@ -27,7 +31,12 @@ package struct VolumeSettings: Sendable, Equatable {
         overSubscriptionMax = try values.number("volume.over_subscription_max")
         reservedPercent = try values.number("volume.reserved_percent")
         guardsInstanceAttachments = try values.flag("volume.guard_instance_attachments")
-        for (name, text) in [("backend", backend), ("pool", pool), ("host_name", hostName)] {
+        guard Set(furtherBackends + [backend]).count == furtherBackends.count + 1, furtherBackends.count < 64 else {
+            throw DaemonError(
+                "volume.further_backends names a backend twice, or more than 63.", remedy: "Give each another name.")
+        }
+        let names = furtherBackends.map { ("further_backends", $0) }
+        for (name, text) in [("backend", backend), ("pool", pool), ("host_name", hostName)] + names {
             guard Self.isPart(text) || name == "host_name" && text.isEmpty else {
                 throw DaemonError(
                     "volume.\(name) is \"\(text)\".",
@@ -60,6 +69,7 @@ package struct VolumeSettings: Sendable, Equatable {
     package func service(systemName: String) -> VolumeConfiguration {
         var service = VolumeConfiguration.standard(host: hostName.isEmpty ? systemName : hostName)
         service.backend = backend
+        service.furtherBackends = furtherBackends
         service.pool = pool
         service.zone = zone
         service.defaultTypeName = defaultType

@@ -94,7 +94,7 @@ extension VolumeService {
 
     private func checkPlace(for volume: Volume) async throws(DriverError) {
         do throws(VolumeError) {
-            guard let reason = try await refusal(volume, far: []) else { return }
+            guard case .refused(let reason) = try await findPlace(volume, far: []) else { return }
             throw .backend(reason)
         } catch {
             throw .failed(error.description)
@@ -155,7 +155,7 @@ extension VolumeService {
     private func endRestore(
         of backup: Backup, to volume: Volume, isNew: Bool, facts: BackupManifest.VolumeFacts
     ) async {
-        let (id, now, place) = (volume.id, now, configuration.place)
+        let (id, now, configuration) = (volume.id, now, configuration)
         let isUnnamed = volume.name == Self.defaultName(backup.id)
         do throws(VolumeError) {
             let isWanted = try await settle { db in
@@ -167,7 +167,11 @@ extension VolumeService {
                 }
                 if isNew {
                     try Table.update(
-                        db, "volumes", ["host": place, "bootable": facts.bootable], where: "id = ?", [id])
+                        db, "volumes",
+                        [
+                            "host": try Self.place(db, ofType: volume.typeID, configuration),
+                            "bootable": facts.bootable,
+                        ], where: "id = ?", [id])
                     // A name that nobody chose gives way to the one that the volume had.
                     if isUnnamed, let name = facts.name {
                         try Table.update(

@@ -20,6 +20,7 @@ package struct HostShare: Sendable, Equatable {
 
 /// The backend, as operators and schedulers see it.
 package struct PoolView: Sendable {
+    package var backend: String
     package var traits: DriverTraits
     package var statistics: DriverStatistics
     /// GiB of all volumes and snapshots.
@@ -61,21 +62,25 @@ extension VolumeService {
 
     /// - Parameter host: of the machine, of the backend, or of the pool.
     package func shares(ofHost host: String) async throws(VolumeError) -> [HostShare] {
-        let names = [configuration.host, configuration.backendHost, configuration.place]
+        let names = [configuration.host] + configuration.backends.map(configuration.backendHost) + configuration.places
         guard names.contains(host) else { throw .notFound(kind: "Host", id: host) }
         return try await read { db in
             let volumes = try Table.all(
                 db,
                 """
-                SELECT project_id, COUNT(*) AS amount, SUM(size) AS size FROM volumes WHERE host IS NOT NULL
+                SELECT project_id, COUNT(*) AS amount, SUM(size) AS size FROM volumes
+                WHERE host = ? OR instr(host, ? || '@') = 1 OR instr(host, ? || '#') = 1
                 GROUP BY project_id ORDER BY project_id
-                """, []
+                """, [host, host, host]
             ) { (project: $0["project_id"] as String, amount: $0["amount"] as Int, size: $0["size"] as Int) }
             let snapshots = try Table.all(
                 db,
                 """
-                SELECT project_id, COUNT(*) AS amount, SUM(size) AS size FROM volume_snapshots GROUP BY project_id
-                """, []
+                SELECT project_id, COUNT(*) AS amount, SUM(size) AS size FROM volume_snapshots
+                WHERE volume_id IN (
+                    SELECT id FROM volumes WHERE host = ? OR instr(host, ? || '@') = 1 OR instr(host, ? || '#') = 1)
+                GROUP BY project_id
+                """, [host, host, host]
             ) { (project: $0["project_id"] as String, amount: $0["amount"] as Int, size: $0["size"] as Int) }
             let byProject = Dictionary(uniqueKeysWithValues: snapshots.map { ($0.project, $0) })
             return volumes.map { share in
@@ -87,15 +92,19 @@ extension VolumeService {
         }
     }
 
-    package func pool() async throws(VolumeError) -> PoolView {
+    /// What the pools are, one for each backend; the space is the one store's, in each of them.
+    package func pools() async throws(VolumeError) -> [PoolView] {
         let statistics = try await statistics()
         let (traits, configuration) = (driver.traits, configuration)
         return try await read { db in
             let volumes = try Table.count(db, "SELECT SUM(size) FROM volumes", [])
             let snapshots = try Table.count(db, "SELECT SUM(size) FROM volume_snapshots", [])
-            return PoolView(
-                traits: traits, statistics: statistics, provisioned: volumes + snapshots, allocated: volumes,
-                isUsable: try !Self.isDisabled(db, configuration))
+            return try configuration.backends.map { backend in
+                PoolView(
+                    backend: backend, traits: traits, statistics: statistics, provisioned: volumes + snapshots,
+                    allocated: volumes,
+                    isUsable: try !Self.isDisabled(db, configuration.backendHost(backend)))
+            }
         }
     }
 }

@@ -35,8 +35,10 @@ extension VolumeService {
                         VALUES (?, ?, 0, NULL, 0, NULL) ON CONFLICT DO NOTHING
                         """, arguments: [binary, host])
             }
-            let (place, zone) = (configuration.place, configuration.zone)
-            try Table.update(db, "volumes", ["host": place], where: "host <> ?", [place])
+            let (places, zone) = (configuration.places, configuration.zone)
+            try Table.update(
+                db, "volumes", ["host": configuration.place], where: "host NOT IN (\(Table.marks(places.count)))",
+                places)
             try Table.update(db, "volumes", ["zone": zone], where: "zone <> ?", [zone])
             try Table.update(db, "volume_groups", ["zone": zone], where: "zone <> ?", [zone])
         }
@@ -49,17 +51,16 @@ extension VolumeService {
         _ configuration: VolumeConfiguration, hasBackups: Bool
     ) -> [(binary: String, host: String)] {
         (hasBackups ? [(backupBinary, configuration.host)] : []) + [
-            ("cinder-scheduler", configuration.host),
-            ("cinder-volume", configuration.backendHost),
-        ]
+            ("cinder-scheduler", configuration.host)
+        ] + configuration.backends.map { ("cinder-volume", configuration.backendHost($0)) }
     }
 
-    static func isDisabled(_ db: Database, _ configuration: VolumeConfiguration) throws -> Bool {
+    static func isDisabled(_ db: Database, _ backendHost: String) throws -> Bool {
         try Table.count(
             db,
             """
             SELECT COUNT(*) FROM volume_services
             WHERE binary_name = 'cinder-volume' AND host = ? AND (disabled = 1 OR frozen = 1)
-            """, [configuration.backendHost]) > 0
+            """, [backendHost]) > 0
     }
 }

@@ -7,6 +7,7 @@ struct Placement: Sendable {
     /// GiB of all volumes, this one not included.
     let provisioned: Int
     let configuration: VolumeConfiguration
+    let backend: String
 
     /// Why the backend does not take it; nil if it does.
     func refusal(size: Int, specs: [String: String]) -> String? {
@@ -34,7 +35,7 @@ struct Placement: Sendable {
     /// What the backend offers, by the names that specs use.
     var capabilities: [String: String] {
         [
-            "volume_backend_name": configuration.backend, "storage_protocol": traits.storageProtocol,
+            "volume_backend_name": backend, "storage_protocol": traits.storageProtocol,
             "vendor_name": configuration.vendor, "driver_version": traits.version, "pool_name": configuration.pool,
             "thin_provisioning_support": traits.isThin ? "True" : "False",
             "multiattach": traits.supportsMultiattach ? "True" : "False", "qos_support": "True", "QoS_support": "True",

@@ -218,7 +218,10 @@ extension VolumeService {
     // MARK: Another type.
 
     /// Changes the type: of volumes of one backend nothing but the row.
-    package func retype(_ id: String, to reference: String, for asker: Asker) async throws(VolumeError) {
+    /// - Parameter mayMove: whether it may go to another backend that takes the type; all are one store, so nothing is copied.
+    package func retype(
+        _ id: String, to reference: String, mayMove: Bool = false, for asker: Asker
+    ) async throws(VolumeError) {
         let statistics = try await statistics()
         let (now, configuration, traits) = (now, configuration, driver.traits)
         try await write { db in
@@ -240,9 +243,24 @@ extension VolumeService {
                 db, project: volume.projectID, [(.volumesOf(type.name), 1), (.gigabytesOf(type.name), volume.size)],
                 configuration)
             let others = try Table.count(db, "SELECT SUM(size) FROM volumes WHERE id <> ?", [id])
-            let placement = Placement(
-                traits: traits, statistics: statistics, provisioned: others, configuration: configuration)
-            if placement.refusal(size: volume.size, specs: type.extraSpecs) != nil {
+            let takers = try configuration.backends.filter { backend in
+                let placement = Placement(
+                    traits: traits, statistics: statistics, provisioned: others, configuration: configuration,
+                    backend: backend)
+                let isHere = configuration.place(backend) == volume.host
+                guard placement.refusal(size: volume.size, specs: type.extraSpecs) == nil else { return false }
+                if isHere || !mayMove { return isHere }
+                return try !Self.isDisabled(db, configuration.backendHost(backend))
+            }
+            let stays = takers.contains { configuration.place($0) == volume.host }
+            if !stays, let backend = takers.first {
+                try Table.update(
+                    db, "volumes",
+                    [
+                        "type_id": type.id, "multiattach": type.isMultiattach, "host": configuration.place(backend),
+                        "migration_status": MigrationStatus.success.rawValue,
+                    ], where: "id = ?", [id])
+            } else if !stays {
                 try self.leaveMessage(
                     db, .noBackend, project: volume.projectID, requestID: asker.requestID, resourceType: "VOLUME",
                     resourceID: id)

@@ -226,8 +226,11 @@ extension VolumeService {
     // MARK: Behind the answer.
 
     func make(_ volume: Volume, _ origin: VolumeOrigin, far: [String], requestID: String?) async {
+        let place: String
         do throws(VolumeError) {
-            if let reason = try await refusal(volume, far: far) {
+            switch try await findPlace(volume, far: far) {
+            case .place(let found): place = found
+            case .refused(let reason):
                 configuration.onFault("volume \(volume.id) has no place: \(reason)")
                 return try await abandon(volume, .noBackend, requestID)
             }
@@ -251,7 +254,7 @@ extension VolumeService {
         } catch {
             return await fail(volume, event, requestID, error.description)
         }
-        let (place, now) = (configuration.place, now)
+        let now = now
         do throws(VolumeError) {
             let isWanted = try await settle { db in
                 // One that is downloading may be reserved by now: it stays so.
@@ -289,24 +292,55 @@ extension VolumeService {
         }
     }
 
-    /// Why the backend does not take the volume; nil if it does.
-    func refusal(_ volume: Volume, far: [String]) async throws(VolumeError) -> String? {
+    /// Where a volume goes.
+    enum Finding: Sendable {
+        case place(String)
+        /// Why no backend takes it.
+        case refused(String)
+    }
+
+    /// The first backend that takes the volume.
+    /// - Parameter far: volumes that must be on other backends.
+    func findPlace(_ volume: Volume, far: [String]) async throws(VolumeError) -> Finding {
         let statistics = try await statistics()
         let (traits, configuration) = (driver.traits, configuration)
         return try await settle { db in
-            if try Self.isDisabled(db, configuration) { return "the backend is disabled" }
-            for id in far where try Lookups.volume(db, id)?.host == configuration.place {
-                return "the only backend holds \(id)"
-            }
             guard traits.blockSizes.contains(volume.blockBytes) else {
-                return "the backend has no blocks of \(volume.blockBytes) bytes"
+                return .refused("no backend has blocks of \(volume.blockBytes) bytes")
             }
             let specs = try volume.typeID.map { try Facts.read(db, $0, .spec) } ?? [:]
             let provisioned = try Table.count(db, "SELECT SUM(size) FROM volumes WHERE id <> ?", [volume.id])
-            return Placement(
-                traits: traits, statistics: statistics, provisioned: provisioned, configuration: configuration
-            ).refusal(size: volume.size, specs: specs)
+            let avoided = try far.compactMap { try Lookups.volume(db, $0)?.host }
+            var reason = "there is no backend"
+            for backend in configuration.backends {
+                let place = configuration.place(backend)
+                if try Self.isDisabled(db, configuration.backendHost(backend)) {
+                    reason = "\(backend) is disabled"
+                } else if avoided.contains(place) {
+                    reason = "\(backend) holds what the volume must be far from"
+                } else if let refusal = Placement(
+                    traits: traits, statistics: statistics, provisioned: provisioned, configuration: configuration,
+                    backend: backend
+                ).refusal(size: volume.size, specs: specs) {
+                    reason = refusal
+                } else {
+                    return .place(place)
+                }
+            }
+            return .refused(reason)
         }
+    }
+
+    /// The place of a volume that is on the backends already, by its type alone.
+    static func place(
+        _ db: Database, ofType typeID: String?, _ configuration: VolumeConfiguration
+    ) throws -> String {
+        let specs = try typeID.map { try Facts.read(db, $0, .spec) } ?? [:]
+        let wanted = specs["volume_backend_name"] ?? specs["capabilities:volume_backend_name"]
+        let backend = wanted.flatMap { wanted in
+            configuration.backends.first { Placement.satisfies($0, wanted) }
+        }
+        return configuration.place(backend ?? configuration.backend)
     }
 
     func statistics() async throws(VolumeError) -> DriverStatistics {

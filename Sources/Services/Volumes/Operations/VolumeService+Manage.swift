@@ -47,7 +47,8 @@ extension VolumeService {
     }
 
     private func checkPlace(_ host: String) throws(VolumeError) {
-        guard host == configuration.place || host == configuration.backendHost else {
+        let names = configuration.places + configuration.backends.map(configuration.backendHost)
+        guard names.contains(host) else {
             throw .invalid("Invalid input received: Service cinder-volume on host \(host) could not be found.")
         }
     }
@@ -135,10 +136,11 @@ extension VolumeService {
             db, project: asker.projectID,
             [(.volumes, 1), (.gigabytes, size), (.volumesOf(type.name), 1), (.gigabytesOf(type.name), size)],
             configuration)
+        let place = request.host.contains("#") ? request.host : "\(request.host)#\(configuration.pool)"
         let volume = Volume(
             id: id, projectID: asker.projectID, userID: asker.userID, name: request.name,
             description: request.description, size: size, status: .managing, attachStatus: .detached,
-            typeID: type.id, zone: configuration.zone, host: configuration.place, bootable: request.isBootable,
+            typeID: type.id, zone: configuration.zone, host: place, bootable: request.isBootable,
             multiattach: type.isMultiattach, encrypted: false, consumesQuota: true, blockBytes: type.blockBytes,
             writeCache: type.writeCache, createdAt: now)
         try Rows.insert(db, volume)

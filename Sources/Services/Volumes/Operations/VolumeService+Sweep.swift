@@ -169,7 +169,7 @@ extension VolumeService {
 
     /// - Parameter bytes: what the driver has of it; nil if nothing.
     private func judge(_ volume: Volume, bytes: UInt64?) async throws(VolumeError) {
-        let (now, place) = (now, configuration.place)
+        let (now, configuration) = (now, configuration)
         let (id, status) = (volume.id, volume.status)
         try await settle { db in
             guard try Self.isUnchanged(db, volume) else { return }
@@ -180,6 +180,7 @@ extension VolumeService {
                 guard try Transitions.settle(db, id, from: status, to: isWhole ? .available : .error, now: now)
                 else { return }
                 if isWhole {
+                    let place = try Self.place(db, ofType: volume.typeID, configuration)
                     try Table.update(db, "volumes", ["host": place], where: "id = ?", [id])
                 } else {
                     try self.leaveMessage(
