@@ -8,16 +8,15 @@ import Testing
     .enabled(if: !Program.folder.isEmpty, "apusd was not built beside the tests"))
 struct OutsideProcessTests {
     /// Asks each of them with the token; a line of status and `Retry-After` each.
-    private static let asking = """
-        from sys import argv
-        from urllib import error as failures, request as requests
-        for url in argv[2:]:
-            try:
-                answer = requests.urlopen(requests.Request(url, headers={"X-Auth-Token": argv[1]}), timeout=60)
-                print(answer.status, answer.headers.get("Retry-After"))
-            except failures.HTTPError as error:
-                print(error.code, error.headers.get("Retry-After"))
-        """
+    private static let asking =
+        "import sys, urllib.request, urllib.error\n" + """
+            for url in sys.argv[2:]:
+                try:
+                    answer = urllib.request.urlopen(urllib.request.Request(url, headers={"X-Auth-Token": sys.argv[1]}), timeout=60)
+                    print(answer.status, answer.headers.get("Retry-After"))
+                except urllib.error.HTTPError as error:
+                    print(error.code, error.headers.get("Retry-After"))
+            """
 
     @Test func itsTokensAreGoodForObjectsImagesAndVolumes() async throws {
         let fake = try await FakeAuthority(FakeAuthority.kind)
