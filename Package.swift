@@ -214,7 +214,7 @@ if !withoutFaces {
         .testTarget(
             name: "IdentityAPITests",
             dependencies: [
-                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace", "ControlFace",
+                "IdentityAPI", "Identity", "Records", "Primitives", "HTTPFace", "ControlFace", crypto,
                 hummingbird, httpTypes, logging,
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: bytes),

@@ -127,6 +127,47 @@ import Testing
         }
     }
 
+    @Test("a manager of a domain gets no hold of those who are more, by a password or by a group")
+    func managersReach() async throws {
+        let harness = try Harness()
+        let service = harness.service
+        let (boss, _) = try service.createUser(named: "boss", password: Secret("pass"), project: nil, role: "member")
+        let manager = try service.role(name: "manager")
+        try service.grant(RoleAssignment(userID: boss.id, roleID: manager.id, target: .domain("default")))
+        let adminID = try service.user(.name("admin", .standard)).id
+        let group = try service.createGroup(name: "ops", domain: .standard, description: "", extra: "{}")
+        let plain = try service.createGroup(name: "plain", domain: .standard, description: "", extra: "{}")
+        try service.grant(
+            RoleAssignment(actor: .group(group.id), roleID: try service.role(name: "admin").id, target: .system))
+        try await harness.run { send async throws in
+            let token = try await send(
+                "POST", "/v3/auth/tokens", body: harness.login("boss", "pass", scope: #"{"domain":{"id":"default"}}"#)
+            ).token
+            let password = #"{"user":{"password":"mine"}}"#
+            #expect(try await send("PATCH", "/v3/users/\(adminID)", token: token, body: password).status == 403)
+            #expect(try await send("DELETE", "/v3/users/\(adminID)", token: token).status == 403)
+            #expect(try await send("PUT", "/v3/groups/\(group.id)/users/\(boss.id)", token: token).status == 403)
+            #expect(try await send("PUT", "/v3/groups/\(plain.id)/users/\(boss.id)", token: token).status == 204)
+            #expect(try await send("PATCH", "/v3/users/\(boss.id)", token: token, body: password).status == 200)
+        }
+    }
+
+    @Test("attributes of clients' own have a bound together; nothing moves to another domain")
+    func bounds() async throws {
+        let harness = try Harness()
+        try await harness.run { send async throws in
+            let admin = try await send("POST", "/v3/auth/tokens", body: harness.adminLogin()).token
+            let user = try await send("POST", "/v3/users", token: admin, body: #"{"user":{"name":"u"}}"#)
+            let path = "/v3/users/\(id(user, "user"))"
+            let half = String(repeating: "x", count: Limits.extraMax / 2)
+            for (name, status) in [("a", 200), ("b", 400), ("a", 200)] {
+                let body = #"{"user":{"\#(name)":"\#(half)"}}"#
+                #expect(try await send("PATCH", path, token: admin, body: body).status == status)
+            }
+            #expect(try await send("PATCH", path, token: admin, body: #"{"user":{"domain_id":"x"}}"#).status == 400)
+        }
+    }
+
     @Test("a reader of the system reads everything and changes nothing")
     func systemReader() async throws {
         let harness = try Harness()

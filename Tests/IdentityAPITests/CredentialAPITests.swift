@@ -1,4 +1,6 @@
 import ControlFace
+import Crypto
+import Foundation
 import Identity
 import Primitives
 import Testing
@@ -102,6 +104,38 @@ import Testing
                 #expect(try await send("POST", path, token: admin, body: wrong).status == 401)
             }
         }
+    }
+
+    /// Signed times come from whoever holds a key.
+    @Test("a signed request with a time of strange characters is refused and harms nobody")
+    func strangeTimes() async throws {
+        let harness = try Harness()
+        try await harness.run { send async throws in
+            let ann = try await ann(harness, send)
+            let admin = try await send("POST", "/v3/auth/tokens", body: harness.adminLogin()).token
+            let credential = try harness.service.createCredential(
+                type: "ec2", blob: Secret(#"{"access":"a","secret":"s"}"#), access: "a", userID: ann.id,
+                projectID: ann.project, extra: "{}")
+            #expect(credential.projectID == ann.project)
+            for time in ["20260801\u{e9}\u{e9}\u{e9}\u{e9}", "20260801T100000Z", "99999999T999999Z"] {
+                let day = time.prefix(8)
+                let text = "AWS4-HMAC-SHA256\n\(time)\n\(day)/r/s3/aws4_request\nhash"
+                let signature = try #require(Self.sign(text, day: String(day)))
+                let token = Data(text.utf8).base64EncodedString()
+                let body = #"{"credentials":{"access":"a","signature":"\#(signature)","token":"\#(token)"}}"#
+                let status = try await send("POST", "/v3/s3tokens", token: admin, body: body).status
+                #expect(status == (time == "20260801T100000Z" ? 200 : 401), "\(time)")
+                #expect(try await send("POST", "/v3/s3tokens", token: admin, body: body).status == 401)
+            }
+        }
+    }
+
+    private static func sign(_ text: String, day: String) -> String? {
+        func mac(_ key: [UInt8], _ text: String) -> [UInt8] {
+            Array(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: SymmetricKey(data: key)))
+        }
+        let key = [day, "r", "s3", "aws4_request"].reduce(Array("AWS4s".utf8)) { mac($0, $1) }
+        return mac(key, text).map { String(Int($0) + 256, radix: 16).suffix(2) }.joined()
     }
 
     @Test("policies and consumers are kept; a consumer's secret is told once")

@@ -31,6 +31,7 @@ extension Handlers {
                 .ok, .of(["credential": views.credential(try owned(call, id, "get_credential", changes: false))]))
         default:
             let caller = try authenticated(call)
+            try identity.checkMayDelegate(caller, "list_credentials")
             var userID = call.query["user_id"]
             if !caller.hasRole("admin"), !caller.readsSystem {
                 // Others' are not there for them.
@@ -75,7 +76,8 @@ extension Handlers {
         _ call: Call, _ id: String, _ action: String, changes: Bool
     ) throws(IdentityError) -> Credential {
         let caller = try authenticated(call)
-        if changes { try refuseDelegated(caller, action) }
+        // Nor does it read what is good for more.
+        if changes { try refuseDelegated(caller, action) } else { try identity.checkMayDelegate(caller, action) }
         let credential = try identity.credential(id: id)
         guard credential.userID == caller.user.id || caller.hasRole("admin") || !changes && caller.readsSystem else {
             throw .forbidden(action: "identity:\(action)")
@@ -108,6 +110,7 @@ extension Handlers {
         guard caller.user.id == userID || caller.hasRole("admin") || call.method == .get && caller.readsSystem else {
             throw .forbidden(action: "identity:ec2_\(call.method == .post ? "create_credential" : "list_credentials")")
         }
+        try identity.checkMayDelegate(caller, "ec2_list_credentials")
         guard call.method == .post else {
             var items: [JSON] = []
             for credential in try identity.credentials(ofUser: userID, type: "ec2").items {
@@ -137,7 +140,7 @@ extension Handlers {
         guard caller.user.id == userID || caller.hasRole("admin") || !isDeletion && caller.readsSystem else {
             throw .forbidden(action: "identity:\(action)")
         }
-        if isDeletion { try refuseDelegated(caller, action) }
+        if isDeletion { try refuseDelegated(caller, action) } else { try identity.checkMayDelegate(caller, action) }
         let credential: Credential
         do throws(IdentityError) {
             credential = try identity.credential(access: access)
@@ -219,10 +222,9 @@ extension Handlers {
     private static func seconds(_ text: String) -> Int64? {
         var digits = text
         if !text.contains("-"), text.utf8.count == 16 {
-            let parts = Array(text)
-            digits =
-                "\(String(parts[0..<4]))-\(String(parts[4..<6]))-\(String(parts[6..<8]))T\(String(parts[9..<11])):"
-                + "\(String(parts[11..<13])):\(String(parts[13..<15]))Z"
+            let bytes = Array(text.utf8)
+            func part(_ range: Range<Int>) -> String { String(decoding: bytes[range], as: UTF8.self) }
+            digits = "\(part(0..<4))-\(part(4..<6))-\(part(6..<8))T\(part(9..<11)):\(part(11..<13)):\(part(13..<15))Z"
         }
         return ISOTime.microseconds(digits).map { $0 / 1_000_000 }
     }

@@ -8,10 +8,17 @@ extension Handlers {
         switch (call.route, call.method) {
         case (.users, .post): return try createUser(call)
         case (.user(let id), .patch):
-            try manager(call, "update_user") { () throws(IdentityError) in try identity.user(.id(id)).domainID }
+            let caller = try manager(call, "update_user") { () throws(IdentityError) in
+                try identity.user(.id(id)).domainID
+            }
+            try checkReach(caller, .user(id), "update_user")
+            try checkStays(try call.fields("user"), in: try identity.user(.id(id)).domainID)
             return Reply(.ok, .of(["user": view(try identity.updateUser(id: id, try userChange(call)), call)]))
         case (.user(let id), .delete):
-            try manager(call, "delete_user") { () throws(IdentityError) in try identity.user(.id(id)).domainID }
+            let caller = try manager(call, "delete_user") { () throws(IdentityError) in
+                try identity.user(.id(id)).domainID
+            }
+            try checkReach(caller, .user(id), "delete_user")
             try identity.deleteUser(id: id)
             return .noContent
         case (.user(let id), _):
@@ -101,6 +108,7 @@ extension Handlers {
         case (.group(let id), .patch):
             try manager(call, "update_group") { () throws(IdentityError) in try identity.group(id: id).domainID }
             let fields = try call.fields("group")
+            try checkStays(fields, in: try identity.group(id: id).domainID)
             let group = try identity.updateGroup(
                 id: id, name: try fields.optionalString("name"), description: try fields.optionalString("description"),
                 extra: try fields.extra(besides: Self.groupFields))
@@ -131,7 +139,8 @@ extension Handlers {
         }
         switch call.method {
         case .put:
-            try manager(call, "add_user_to_group", of: domainID)
+            let caller = try manager(call, "add_user_to_group", of: domainID)
+            try checkReach(caller, .group(groupID), "add_user_to_group")
             try identity.addMember(groupID: groupID, userID: userID)
         case .delete:
             try manager(call, "remove_user_from_group", of: domainID)
@@ -143,6 +152,18 @@ extension Handlers {
             }
         }
         return .noContent
+    }
+
+    /// Who manages a domain gets no hold of those who are more than that: neither by a new password, nor by joining a
+    /// group that was given more.
+    private func checkReach(_ caller: TokenInfo, _ actor: Actor, _ action: String) throws(IdentityError) {
+        guard !caller.hasRole("admin"), try identity.reachesBeyondDomains(actor) else { return }
+        throw .forbidden(action: "identity:\(action)")
+    }
+
+    private func checkStays(_ fields: Fields, in domainID: String) throws(IdentityError) {
+        guard let wanted = try fields.optionalString("domain_id"), wanted != domainID else { return }
+        throw .invalid("Invalid input for field 'domain_id': it can't be changed.")
     }
 
     private static let groupFields: Set<String> = ["name", "description", "domain_id"]

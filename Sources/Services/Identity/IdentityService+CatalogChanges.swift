@@ -41,9 +41,12 @@ extension IdentityService {
         try write { db in
             try db.execute(
                 sql: """
-                    UPDATE services SET type = ?, name = ?, description = ?, enabled = ?, extra = json_patch(extra, ?)
+                    UPDATE services SET type = ?, name = ?, description = ?, enabled = ?, extra = ?
                     WHERE id = ?
-                    """, arguments: [new.type, new.name, new.description, new.enabled, extra, id])
+                    """,
+                arguments: [
+                    new.type, new.name, new.description, new.enabled, try self.merged(db, "services", id, extra), id,
+                ])
         }
         return try self.service(id: id)
     }
@@ -81,8 +84,12 @@ extension IdentityService {
             try db.execute(
                 sql: """
                     UPDATE endpoints SET service_id = ?, interface = ?, region_id = ?, url = ?, enabled = ?,
-                    extra = json_patch(extra, ?) WHERE id = ?
-                    """, arguments: [new.serviceID, new.interface, new.regionID, new.url, new.enabled, extra, id])
+                    extra = ? WHERE id = ?
+                    """,
+                arguments: [
+                    new.serviceID, new.interface, new.regionID, new.url, new.enabled,
+                    try self.merged(db, "endpoints", id, extra), id,
+                ])
         }
         return try self.endpoint(id: id)
     }
@@ -121,8 +128,8 @@ extension IdentityService {
         try write { db in
             try self.checkParent(db, new)
             try db.execute(
-                sql: "UPDATE regions SET description = ?, parent_id = ?, extra = json_patch(extra, ?) WHERE id = ?",
-                arguments: [new.description, new.parentID, extra, id])
+                sql: "UPDATE regions SET description = ?, parent_id = ?, extra = ? WHERE id = ?",
+                arguments: [new.description, new.parentID, try self.merged(db, "regions", id, extra), id])
         }
         return try self.region(id: id)
     }

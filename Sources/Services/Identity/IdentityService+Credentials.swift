@@ -92,8 +92,8 @@ extension IdentityService {
         let sealed = try seal(blob ?? old.blob, id: id)
         try write { db in
             try db.execute(
-                sql: "UPDATE credentials SET sealed = ?, extra = json_patch(extra, ?) WHERE id = ?",
-                arguments: [sealed, extra, id])
+                sql: "UPDATE credentials SET sealed = ?, extra = ? WHERE id = ?",
+                arguments: [sealed, try self.merged(db, "credentials", id, extra), id])
         }
         return try credential(id: id)
     }

@@ -75,6 +75,9 @@ extension IdentityService {
                 sql: "UPDATE documents SET body = json_patch(body, ?) WHERE kind = ? AND id = ?",
                 arguments: [change, kind.rawValue, id])
             guard db.changesCount == 1 else { throw IdentityError.notFound(kind: kind.name, id: id) }
+            let body = try String.fetchOne(
+                db, sql: "SELECT body FROM documents WHERE kind = ? AND id = ?", arguments: [kind.rawValue, id])
+            try self.checkExtra(body ?? "")
         }
         return try document(kind, id: id)
     }

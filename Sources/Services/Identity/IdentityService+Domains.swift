@@ -50,11 +50,11 @@ extension IdentityService {
                 try db.execute(
                     sql: """
                         UPDATE domains SET name = ?, description = ?, enabled = ?, tags = ?,
-                        extra = json_patch(extra, ?) WHERE id = ?
+                        extra = ? WHERE id = ?
                         """,
                     arguments: [
                         change.name ?? domain.name, change.description ?? domain.description, enabled,
-                        Self.joined(change.tags ?? domain.tags), change.extra, id,
+                        Self.joined(change.tags ?? domain.tags), try self.merged(db, "domains", id, change.extra), id,
                     ])
                 if domain.enabled, !enabled {
                     let users = try String.fetchAll(
@@ -126,6 +126,15 @@ extension IdentityService {
         guard kindOfChange == "false" || kindOfChange == "null" else {
             throw IdentityError.forbidden(action: "identity:\(change == nil ? "delete" : "update")_\(kind)")
         }
+    }
+
+    /// The attributes of a row with a change merged in; 400 if they would be too many.
+    func merged(_ db: Database, _ table: StaticString, _ id: String, _ change: String) throws -> String {
+        let merged = try String.fetchOne(
+            db, sql: "SELECT json_patch(extra, ?) FROM \(table) WHERE id = ?", arguments: [change, id])
+        let extra = merged ?? "{}"
+        try checkExtra(extra)
+        return extra
     }
 
     func checkExtra(_ extra: String) throws(IdentityError) {

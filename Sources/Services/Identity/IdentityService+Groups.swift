@@ -62,8 +62,8 @@ extension IdentityService {
                 try db.execute(
                     sql: """
                         UPDATE groups SET name = coalesce(?, name), description = coalesce(?, description),
-                        extra = json_patch(extra, ?) WHERE id = ?
-                        """, arguments: [name, description, extra, id])
+                        extra = ? WHERE id = ?
+                        """, arguments: [name, description, try self.merged(db, "groups", id, extra), id])
                 guard let group = try Lookups.group(db, id: id) else {
                     throw IdentityError.notFound(kind: "group", id: id)
                 }

@@ -98,11 +98,11 @@ extension IdentityService {
                 try db.execute(
                     sql: """
                         UPDATE projects SET name = ?, description = ?, enabled = ?, tags = ?,
-                        extra = json_patch(extra, ?) WHERE id = ?
+                        extra = ? WHERE id = ?
                         """,
                     arguments: [
                         project.name, project.description, project.enabled, Self.joined(change.tags ?? project.tags),
-                        change.extra, id,
+                        try self.merged(db, "projects", id, change.extra), id,
                     ])
                 if wasEnabled, !project.enabled {
                     try self.revoke(db, .place(.project(id)))

@@ -99,8 +99,10 @@ extension IdentityService {
                     throw IdentityError.forbidden(action: "identity:update_role")
                 }
                 try db.execute(
-                    sql: "UPDATE roles SET name = ?, description = ?, extra = json_patch(extra, ?) WHERE id = ?",
-                    arguments: [name ?? role.name, description ?? role.description, extra, id])
+                    sql: "UPDATE roles SET name = ?, description = ?, extra = ? WHERE id = ?",
+                    arguments: [
+                        name ?? role.name, description ?? role.description, try self.merged(db, "roles", id, extra), id,
+                    ])
                 return try Lookups.role(db, id: id) ?? role
             }
         }
@@ -218,6 +220,23 @@ extension IdentityService {
                 ("target_kind", filter.target?.kind), ("target_id", filter.target?.id),
                 ("inherited", filter.isInherited),
             ], order: "actor_kind DESC, actor_id, target_kind, target_id, role_id, inherited", Lookups.assignment)
+    }
+
+    /// Whether somebody holds, in any place, a role that isn't one of a domain's manager, nor less.
+    package func reachesBeyondDomains(_ actor: Actor) throws(IdentityError) -> Bool {
+        try read { db in
+            let groups = actor.kind == "user" ? actor.id : ""
+            let roles = try Lookups.all(
+                db,
+                """
+                SELECT * FROM roles WHERE id IN (
+                    SELECT role_id FROM assignments WHERE actor_kind = ? AND actor_id = ? OR actor_kind = 'group'
+                    AND actor_id IN (SELECT group_id FROM group_members WHERE user_id = ?))
+                """, [actor.kind, actor.id, groups], Lookups.role)
+            return try Lookups.withImplied(db, roles).contains {
+                $0.domainID == nil && !["manager", "member", "reader"].contains($0.name)
+            }
+        }
     }
 
     /// The roles a user holds on the target, implied ones included.

@@ -79,6 +79,9 @@ extension IdentityService {
         Migration("identity-0002-groups-delegation") { db in try db.execute(sql: delegationTables) },
         Migration("identity-0003-password-rules") { db in try db.execute(sql: passwordTables) },
         Migration("identity-0004-credentials") { db in try db.execute(sql: credentialTables) },
+        Migration("identity-0005-failures-of-nobody") { db in
+            try db.execute(sql: "CREATE TABLE failures_of_nobody (id INTEGER PRIMARY KEY, count INTEGER NOT NULL)")
+        },
     ]
 
     /// Credentials (sealed), what an operator keeps here for others to read, and which project sees which endpoint.

@@ -106,10 +106,11 @@ extension IdentityService {
                 try db.execute(
                     sql: """
                         UPDATE users SET name = ?, enabled = ?, default_project_id = ?, email = ?, description = ?,
-                        extra = json_patch(extra, ?) WHERE id = ?
+                        extra = ? WHERE id = ?
                         """,
                     arguments: [
-                        user.name, user.enabled, user.defaultProjectID, user.email, user.description, change.extra, id,
+                        user.name, user.enabled, user.defaultProjectID, user.email, user.description,
+                        try self.merged(db, "users", id, change.extra), id,
                     ])
                 if let newHash { try self.store(db, newHash, userID: id) }
                 if wasEnabled, !user.enabled { try self.revoke(db, .user(id)) }

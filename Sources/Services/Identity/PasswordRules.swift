@@ -52,13 +52,21 @@ extension IdentityService {
         let fits = (1...Limits.passwordBytesMax).contains(password.bytes.count)
         let candidate = fits ? password : Secret("-")
         let matches = try (known ?? decoyHash).matches(candidate) && fits
-        guard let found, let hash = found.hash, known != nil else { throw .unauthorized }
         let rules = configuration.passwordRules
+        guard let found, let hash = found.hash, known != nil else {
+            try countNobody(rules)
+            throw .unauthorized
+        }
         if rules.lockoutFailures > 0, !found.isExemptFromLockout {
             let isLocked =
                 found.failures >= rules.lockoutFailures && now < found.lastFailure + Int64(rules.lockoutSeconds)
-            if isLocked { throw .unauthorized }
+            if isLocked {
+                try countNobody(rules)
+                throw .unauthorized
+            }
             try count(matches: matches, found, rules)
+        } else if !matches {
+            try countNobody(rules)
         }
         guard matches, found.isEnabled else { throw .unauthorized }
         if !allowingExpired, let expiry = passwordExpiry(of: found.user), now >= expiry { throw .unauthorized }
@@ -90,6 +98,18 @@ extension IdentityService {
                     UPDATE users SET failed_at = ?, failures = CASE WHEN ? THEN 0
                     WHEN failures >= ? THEN 1 ELSE failures + 1 END WHERE id = ?
                     """, arguments: [self.now, matches, rules.lockoutFailures, found.user.id])
+        }
+    }
+
+    /// A write that takes as long as counting does, where there is nothing to count: whether a name is known, or locked
+    /// out, is not to be read from the clock.
+    private func countNobody(_ rules: PasswordRules) throws(IdentityError) {
+        guard rules.lockoutFailures > 0 else { return }
+        try records.write(failing: IdentityError.self) { db in
+            try db.execute(
+                sql:
+                    "INSERT INTO failures_of_nobody (id, count) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1"
+            )
         }
     }
 
