@@ -42,3 +42,23 @@ import Testing
         }
     }
 }
+
+@Suite("Locations of images") struct LocationTests {
+    @Test("services see where an image is; addresses of elsewhere are taken by no store")
+    func locations() async throws {
+        try await ImageHarness().run { send async throws in
+            let made = try await send(
+                "POST", "/images", #"{"name": "i", "disk_format": "raw", "container_format": "bare"}"#)
+            let path = "/images/\(made["id"]?.string ?? "")/locations"
+            #expect(try await send("GET", path).status == 403)
+            #expect(try await send("GET", "/images/none/locations", as: "admin").status == 404)
+            for (body, status) in [
+                ("{}", 400), (#"{"url": "http://127.0.0.1/x"}"#, 400), (#"{"url": 1}"#, 400),
+                (#"{"url": "http://x/y", "validation_data": {"os_hash_algo": "crc", "os_hash_value": "00"}}"#, 400),
+            ] { #expect(try await send("POST", path, body).status == status, "\(body)") }
+            // Another project's image isn't there for a stranger.
+            #expect(try await send("POST", path, #"{"url": "http://x/y"}"#, as: "bob").status == 404)
+            #expect(try await send("GET", "/images/\(made["id"]?.string ?? "")")["status"]?.string == "queued")
+        }
+    }
+}

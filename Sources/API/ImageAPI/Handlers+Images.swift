@@ -37,7 +37,7 @@ extension Routes {
                 try await h.images.removeTag(c.arguments[1], from: c.arguments[0], for: c.asker)
                 return .noContent
             },
-        ] + memberRoutes + dataRoutes + importRoutes
+        ] + memberRoutes + dataRoutes + importRoutes + locationRoutes
 
     private static let memberRoutes: [Route] = [
         Route(.get, "images/*/members", .anyone, "get_members") { h, c async throws(ImageError) in

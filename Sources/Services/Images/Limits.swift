@@ -43,4 +43,6 @@ package enum Limits {
     package static let resourceTypesMax = 1_000
     /// Bytes of the documents in one namespace, together.
     package static let namespaceBytesMax = 1 << 20
+    /// Bytes of a location's address.
+    package static let locationBytesMax = 2_048
 }
