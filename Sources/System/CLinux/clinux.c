@@ -63,6 +63,11 @@ int apus_lock(int fd) {
     return result < 0 ? -errno : 0;
 }
 
+void apus_unlock(int fd) {
+    int result;
+    RETRY(result, flock(fd, LOCK_UN));
+}
+
 ssize_t apus_read_cached(int fd, void *buffer, size_t count, int64_t offset) {
     struct iovec part = {buffer, count};
     ssize_t n;

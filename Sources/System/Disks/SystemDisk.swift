@@ -112,5 +112,9 @@ package final class SystemDisk: Disk {
 private final class SystemLock: DiskLock {
     private let descriptor: Int32
     init(descriptor: Int32) { self.descriptor = descriptor }
-    deinit { apus_close(descriptor) }
+    deinit {
+        // Closing alone would leave the lock with any child that was forked and hasn't started its program yet.
+        apus_unlock(descriptor)
+        apus_close(descriptor)
+    }
 }

@@ -22,6 +22,8 @@ int apus_rename(int folder, const char *from, const char *to);
 int apus_unlink(int folder, const char *path);
 // Exclusive advisory lock, without waiting.
 int apus_lock(int fd);
+// Gives the lock back at once, also where a child that is about to start holds a copy of the descriptor.
+void apus_unlock(int fd);
 // A read that is served from memory or refused with EAGAIN.
 ssize_t apus_read_cached(int fd, void *buffer, size_t count, int64_t offset);
 ssize_t apus_read(int fd, void *buffer, size_t count, int64_t offset);
